@@ -1,0 +1,75 @@
+package volume
+
+import "slices"
+
+// Status is the status of a volume or of a snapshot, in the words of Cinder.
+type Status string
+
+// Statuses of volumes and snapshots.
+const (
+	Creating      Status = "creating"
+	Available     Status = "available"
+	Reserved      Status = "reserved"
+	Attaching     Status = "attaching"
+	InUse         Status = "in-use"
+	Detaching     Status = "detaching"
+	Extending     Status = "extending"
+	Deleting      Status = "deleting"
+	Deleted       Status = "deleted"
+	Error         Status = "error"
+	ErrorDeleting Status = "error_deleting"
+	ErrorExtend   Status = "error_extending"
+)
+
+// volumeTransitions holds every legal change of a volume's status; an empty
+// Status stands for "no row". Deleting returns to any status that a delete
+// may start from: a refused delete leaves the volume as it was.
+var volumeTransitions = map[Status][]Status{
+	"":            {Creating},
+	Creating:      {Available, Error, Deleted},
+	Available:     {Extending, Deleting, Reserved, Attaching, InUse, Error},
+	InUse:         {Extending, Detaching, Available, Error},
+	Reserved:      {Attaching, Available},
+	Attaching:     {InUse, Available},
+	Detaching:     {Available, InUse},
+	Extending:     {Available, InUse, ErrorExtend},
+	Deleting:      {Deleted, ErrorDeleting, Available, Error, ErrorExtend},
+	Error:         {Deleting, Available},
+	ErrorDeleting: {Deleting, Available},
+	ErrorExtend:   {Deleting, Extending, Available},
+}
+
+// snapshotTransitions is the same for snapshots.
+var snapshotTransitions = map[Status][]Status{
+	"":            {Creating},
+	Creating:      {Available, Error, Deleted},
+	Available:     {Deleting, Error},
+	Deleting:      {Deleted, ErrorDeleting, Available, Error},
+	Error:         {Deleting, Available},
+	ErrorDeleting: {Deleting, Available},
+}
+
+// CanBecome reports whether a volume may go from status s to next.
+func (s Status) CanBecome(next Status) bool { return slices.Contains(volumeTransitions[s], next) }
+
+// SnapshotCanBecome reports whether a snapshot may go from status s to next.
+func (s Status) SnapshotCanBecome(next Status) bool {
+	return slices.Contains(snapshotTransitions[s], next)
+}
+
+// Transient reports whether the status belongs to an operation that has not
+// ended. A resource at rest in a transient status is a defect.
+func (s Status) Transient() bool {
+	switch s {
+	case Creating, Extending, Deleting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Attach statuses of a volume.
+const (
+	Detached = "detached"
+	Attached = "attached"
+)
