@@ -1,0 +1,2 @@
+// Package operation is the engine of the service.
+package operation
