@@ -86,7 +86,7 @@ type Extender interface {
 type Connector interface {
 	// InitializeConnection returns what a host needs to attach the volume. It
 	// changes nothing. The connector is what the host says of itself.
-	InitializeConnection(ctx context.Context, v volume.Ref, volumeID string, connector map[string]any) (ConnectionInfo, error)
+	InitializeConnection(ctx context.Context, v volume.Ref, volumeID string, connector map[string]any) (volume.ConnectionInfo, error)
 	// TerminateConnection ends what InitializeConnection began; for shared
 	// storage that is nothing.
 	TerminateConnection(ctx context.Context, v volume.Ref, connector map[string]any) error
@@ -95,8 +95,8 @@ type Connector interface {
 // Reporter tells about the backend.
 type Reporter interface {
 	// Stats returns the capacity and abilities of the backend. A backend that
-	// does not answer is no error: its State is down and says why.
-	Stats(ctx context.Context) (Stats, error)
+	// does not answer is no error: its BackendState is down and Reason says why.
+	Stats(ctx context.Context) (volume.Capabilities, error)
 	// Ping checks, within the deadlines of the control connection, that the
 	// backend serves this client. Kind: Unavailable, with what is away.
 	Ping(ctx context.Context) error
@@ -108,12 +108,6 @@ type Reporter interface {
 // Progress receives how far a method has come, in percent from 0 to 100. It may
 // be called from any thread and must return at once. It may be nil.
 type Progress func(percent int)
-
-// ConnectionInfo is the connection_info of Cinder: what a host attaches with.
-type ConnectionInfo struct {
-	DriverVolumeType string         `json:"driver_volume_type"`
-	Data             map[string]any `json:"data"`
-}
 
 // As returns d, or the first driver below its decorators, that is a T. A
 // decorator shows what is below it with a method Unwrap() Driver.

@@ -1,8 +1,8 @@
-package driver
+package volume
 
-// Stats are the facts of a backend that schedulers and operators decide by. The
+// Capabilities are the facts of a backend that schedulers and operators decide by. The
 // field names in JSON are those of Cinder's capabilities.
-type Stats struct {
+type Capabilities struct {
 	VolumeBackendName string `json:"volume_backend_name"`
 	VendorName        string `json:"vendor_name"`
 	DriverVersion     string `json:"driver_version"`

@@ -1,0 +1,2 @@
+// Package rpc carries requests to the service and its answers back, over NATS.
+package rpc
