@@ -94,9 +94,9 @@ type CapabilitiesRequest struct {
 
 // CapabilitiesReply carries the last report and its age.
 type CapabilitiesReply struct {
-	Host         string       `json:"host"`
+	Host         string              `json:"host"`
 	Capabilities volume.Capabilities `json:"capabilities"`
-	Timestamp    time.Time    `json:"timestamp"`
+	Timestamp    time.Time           `json:"timestamp"`
 }
 
 // OperationRequest names an operation.
