@@ -1,0 +1,136 @@
+package operation
+
+import (
+	"context"
+	"sync"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// Lane names a class of work with slots of its own.
+type Lane string
+
+// The lanes.
+const (
+	Control Lane = "control" // attach, snapshots, small calls
+	Work    Lane = "work"    // create, delete, clone, extend
+	Bulk    Lane = "bulk"    // flatten, copy, import, purge
+)
+
+// Limits bounds a lane.
+type Limits struct {
+	Slots int // steps at work at once, at least 1
+	Queue int // operations accepted and not ended; more are refused with Overloaded
+}
+
+// lane hands out slots. Projects take turns: within one project the order is
+// first come, first served, and between projects it is round robin, so that
+// one with a thousand requests does not stand in front of one with a single.
+type lane struct {
+	name Lane
+
+	mu       sync.Mutex
+	limits   Limits
+	accepted int // operations accepted and not ended
+	busy     int // slots taken
+	turns    []string
+	waiting  map[string][]chan struct{}
+}
+
+func newLane(name Lane, l Limits) *lane {
+	return &lane{name: name, limits: l, waiting: map[string][]chan struct{}{}}
+}
+
+// admit counts an operation in; leave counts it out again.
+func (l *lane) admit() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.accepted >= l.limits.Queue {
+		return fault.New(fault.Overloaded, "lane %s is full: %d operations have not ended", l.name, l.accepted).
+			WithHint("send the request again with the same request id").WithRetryAfter(retryFirst)
+	}
+	l.accepted++
+	return nil
+}
+
+// enter counts an operation in that was accepted before, whatever the limit.
+func (l *lane) enter() {
+	l.mu.Lock()
+	l.accepted++
+	l.mu.Unlock()
+}
+
+func (l *lane) leave() {
+	l.mu.Lock()
+	l.accepted--
+	l.mu.Unlock()
+}
+
+// acquire waits for a slot. The caller gives it back with release.
+func (l *lane) acquire(ctx context.Context, project string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if l.busy < l.limits.Slots {
+		l.busy++
+		l.mu.Unlock()
+		return nil
+	}
+	granted := make(chan struct{})
+	if len(l.waiting[project]) == 0 {
+		l.turns = append(l.turns, project)
+	}
+	l.waiting[project] = append(l.waiting[project], granted)
+	l.mu.Unlock()
+
+	select {
+	case <-granted:
+		return nil
+	case <-ctx.Done():
+		l.abandon(project, granted)
+		return context.Cause(ctx)
+	}
+}
+
+// abandon takes a waiter back; a slot that was granted meanwhile goes on to the next.
+func (l *lane) abandon(project string, granted chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	queue := l.waiting[project]
+	for i, c := range queue {
+		if c == granted {
+			l.waiting[project] = append(queue[:i:i], queue[i+1:]...)
+			return
+		}
+	}
+	l.releaseLocked()
+}
+
+func (l *lane) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.releaseLocked()
+}
+
+// releaseLocked passes the slot to the next project in turn, or frees it.
+func (l *lane) releaseLocked() {
+	for len(l.turns) > 0 {
+		project := l.turns[0]
+		l.turns = l.turns[1:]
+		queue := l.waiting[project]
+		if len(queue) == 0 {
+			delete(l.waiting, project)
+			continue
+		}
+		l.waiting[project] = queue[1:]
+		if len(queue) > 1 {
+			l.turns = append(l.turns, project)
+		} else {
+			delete(l.waiting, project)
+		}
+		close(queue[0])
+		return
+	}
+	l.busy--
+}

@@ -1,0 +1,50 @@
+package operation
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// Request is what a caller wants done.
+type Request struct {
+	// RequestID identifies the request within the project. The same id with the
+	// same arguments is the same request, however often it comes.
+	RequestID   string
+	ProjectID   string
+	UserID      string
+	Method      string
+	Args        any // encoded as JSON into the state of the method
+	Deadline    time.Time
+	TraceParent string
+}
+
+// operation returns the operation that a request begins as.
+func (r *Request) operation(host string) (*volume.Operation, error) {
+	args, err := json.Marshal(r.Args)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "arguments of %s: %w", r.Method, err)
+	}
+	return &volume.Operation{
+		ID: uuid.NewString(), RequestID: r.RequestID, ProjectID: r.ProjectID, UserID: r.UserID,
+		Method: r.Method, Args: args, ArgHash: hash(host, r.Method, args),
+		Backend: host, Status: volume.Queued, Attempt: 1, Deadline: r.Deadline, TraceParent: r.TraceParent,
+	}, nil
+}
+
+// hash tells one request from another under the same id: what is asked, of
+// whom, with which arguments. Encoding a Go value as JSON is canonical.
+func hash(host, method string, args json.RawMessage) string {
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(host), []byte(method), args} {
+		h.Write(part)
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
