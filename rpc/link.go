@@ -1,0 +1,153 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// drainTimeout bounds how long Close waits for handlers of subscriptions.
+const drainTimeout = 10 * time.Second
+
+// link tells those who wait that a connection was lost, found or closed.
+type link struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed at every change, and replaced
+	notice  chan struct{} // holds a token while a change has not been read
+	done    chan struct{} // closed when the connection is closed for good
+}
+
+func newLink() *link {
+	return &link{changed: make(chan struct{}), notice: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+func (l *link) change() {
+	l.mu.Lock()
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.mu.Unlock()
+	select {
+	case l.notice <- struct{}{}:
+	default:
+	}
+}
+
+// next returns a channel that is closed at the next change.
+func (l *link) next() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+// Connected reports whether the connection is up.
+func (c *Conn) Connected() bool { return c.nc.IsConnected() }
+
+// Changes returns a channel that yields after Connected may have changed;
+// changes that were not read yet count as one. It has one reader.
+func (c *Conn) Changes() <-chan struct{} { return c.link.notice }
+
+// Server returns the address that the connection was opened for, without
+// credentials.
+func (c *Conn) Server() string { return c.name }
+
+// WaitConnected returns when the connection is up, or an error of the kind
+// fault.Unavailable when ctx ends before or the connection was closed.
+func (c *Conn) WaitConnected(ctx context.Context) error {
+	for {
+		changed := c.link.next()
+		if c.nc.IsConnected() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-c.link.done:
+			return fault.New(fault.Unavailable, "the connection to %s is closed", c.name)
+		case <-ctx.Done():
+			return fault.New(fault.Unavailable, "no connection to %s: %w", c.name, errors.Join(ctx.Err(), c.nc.LastError()))
+		}
+	}
+}
+
+// Close lets what was received be handled and what was sent go out, for at most
+// ten seconds, and ends the connection.
+func (c *Conn) Close() {
+	if err := c.nc.Drain(); err != nil {
+		c.nc.Close()
+	}
+	<-c.link.done
+}
+
+// publish sends data to a subject. It does not wait for the server.
+func (c *Conn) publish(msg *nats.Msg) error {
+	err := c.nc.PublishMsg(msg)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fault.New(fault.Invalid, "a message of %d bytes is more than %s takes", len(msg.Data), c.name)
+	default:
+		return fault.New(fault.Unavailable, "publish on %s: %w", msg.Subject, err)
+	}
+}
+
+// flush returns when the server has handled everything that was sent before.
+func (c *Conn) flush(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok { // FlushWithContext insists on one
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+	}
+	if err := c.nc.FlushWithContext(ctx); err != nil {
+		return fault.New(fault.Unavailable, "%s does not answer: %w", c.name, err)
+	}
+	return nil
+}
+
+// confirm waits until the server has handled all subscriptions, and returns
+// the refusal of one if there was any since the error before.
+func (c *Conn) confirm(ctx context.Context, before error) error {
+	if err := c.flush(ctx); err != nil {
+		return err
+	}
+	if err := c.nc.LastError(); err != before && errors.Is(err, nats.ErrPermissionViolation) {
+		return fault.New(fault.Invalid, "%s forbids it: %w", c.name, err).
+			WithHint("allow the user of this service to subscribe to %s and $SRV.>", prefix+">")
+	}
+	return nil
+}
+
+func (c *Conn) connected(*nats.Conn) {
+	c.log.Info("connected", "server", c.name)
+	c.link.change()
+}
+
+func (c *Conn) disconnected(_ *nats.Conn, err error) {
+	if err != nil { // nil: by our own Close
+		c.log.Warn("connection lost, trying again", "server", c.name, "error", err)
+	}
+	c.link.change()
+}
+
+func (c *Conn) closed(*nats.Conn) {
+	close(c.link.done)
+	c.link.change()
+}
+
+// failed reports what NATS tells between requests: a refused permission, a
+// subscription whose messages were dropped, credentials that expired.
+func (c *Conn) failed(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if sub != nil {
+		c.log.Error("subscription trouble", "subject", sub.Subject, "error", err)
+		return
+	}
+	c.log.Error("connection trouble", "server", c.name, "error", err)
+}
+
+func (c *Conn) lameDuck(*nats.Conn) {
+	c.log.Info("the server is about to stop", "server", c.name)
+}

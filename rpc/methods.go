@@ -1,0 +1,102 @@
+package rpc
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/volumed/volumed/rpc/schema"
+)
+
+// Scope says who answers a method.
+type Scope string
+
+// The scopes.
+const (
+	Service Scope = "service" // the worker of the one service that is named
+	Any     Scope = "any"     // any worker, from SQL
+)
+
+// Method is a row of the table of methods.
+type Method struct {
+	Name  string
+	Scope Scope
+	// Doc is one sentence for a caller.
+	Doc string
+	// Operates tells that the method starts or awaits an operation: Volumed-Wait
+	// has a meaning, and the reply carries the operation.
+	Operates bool
+	// Request and Reply are the types of the bodies.
+	Request, Reply reflect.Type
+}
+
+// Methods returns the table of all methods, in the order of the documentation.
+func Methods() []Method { return slices.Clone(methods) }
+
+// methodNamed returns the method's row of the table.
+func methodNamed(name string) (Method, bool) {
+	i := slices.IndexFunc(methods, func(m Method) bool { return m.Name == name })
+	if i < 0 {
+		return Method{}, false
+	}
+	return methods[i], true
+}
+
+var methods = []Method{
+	operates[CreateVolumeRequest, VolumeReply](MethodCreateVolume,
+		"Makes a volume: empty, from a snapshot, or as a clone of a volume of the same service."),
+	operates[DeleteVolumeRequest, VolumeReply](MethodDeleteVolume,
+		"Deletes a volume that has no snapshots and is not in use; its clones keep their data."),
+	operates[ExtendVolumeRequest, VolumeReply](MethodExtendVolume,
+		"Makes a volume larger."),
+	operates[FlattenVolumeRequest, VolumeReply](MethodFlattenVolume,
+		"Copies what a clone shares with its parent, so that it no longer needs it."),
+	operates[CreateSnapshotRequest, SnapshotReply](MethodCreateSnapshot,
+		"Takes a snapshot of a volume."),
+	operates[DeleteSnapshotRequest, SnapshotReply](MethodDeleteSnapshot,
+		"Deletes a snapshot; volumes made from it keep their data."),
+	operates[OperationRequest, OperationReply](MethodWaitOperation,
+		"Answers when the operation has ended, or as it is when Volumed-Wait is over."),
+	direct[OperationRequest, OperationReply](Service, MethodCancelOperation,
+		"Asks an operation to stop and to leave nothing behind; it ends soon after, not at once."),
+	direct[ConnectionRequest, ConnectionReply](Service, MethodInitializeConnection,
+		"Tells how a host attaches the volume."),
+	direct[ConnectionRequest, VolumeReply](Service, MethodTerminateConnection,
+		"Takes note that a host no longer attaches the volume."),
+	direct[CapabilitiesRequest, CapabilitiesReply](Service, MethodGetCapabilities,
+		"Tells what the backend can do and how full it is."),
+	direct[ListServicesRequest, ServicesReply](Any, MethodListServices,
+		"Lists the services, one for each backend."),
+	direct[ListVolumesRequest, VolumesReply](Any, MethodListVolumes,
+		"Lists volumes, newest first."),
+	direct[VolumeIDRequest, VolumeReply](Any, MethodGetVolume,
+		"Tells one volume."),
+	direct[ListSnapshotsRequest, SnapshotsReply](Any, MethodListSnapshots,
+		"Lists snapshots, newest first."),
+	direct[SnapshotIDRequest, SnapshotReply](Any, MethodGetSnapshot,
+		"Tells one snapshot."),
+	direct[ListOperationsRequest, OperationsReply](Any, MethodListOperations,
+		"Lists operations, newest first."),
+	direct[OperationRequest, OperationReply](Any, MethodGetOperation,
+		"Tells one operation."),
+}
+
+// operates is a row for a method of a service that starts or awaits an operation.
+func operates[Req, Resp any](name, doc string) Method {
+	m := direct[Req, Resp](Service, name, doc)
+	m.Operates = true
+	return m
+}
+
+// direct is a row for a method that answers at once.
+func direct[Req, Resp any](scope Scope, name, doc string) Method {
+	return Method{Name: name, Scope: scope, Doc: doc, Request: reflect.TypeFor[Req](), Reply: reflect.TypeFor[Resp]()}
+}
+
+// metadata is what nats micro info shows of a method.
+func metadata(m Method) map[string]string {
+	return map[string]string{
+		"doc":             m.Doc,
+		"request_schema":  schema.Request(m.Name),
+		"response_schema": schema.Reply(m.Name),
+	}
+}
