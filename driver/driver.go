@@ -37,10 +37,12 @@ type Provisioner interface {
 	CreateVolume(ctx context.Context, v volume.Spec) (volume.Location, error)
 	// DeleteVolume takes the volume out of its users' reach in constant time,
 	// whatever its size and clones, into the trash, where it stays restorable
-	// for at least keep. A volume that is not there is success. Kinds: Busy with
-	// the watchers in BlockedBy for a volume that is open somewhere or belongs to
-	// a group, Unavailable.
-	DeleteVolume(ctx context.Context, v volume.Ref, keep time.Duration) error
+	// for at least keep. It returns where the volume is then, so that it can be
+	// purged. One that is in the trash already is success; one that is nowhere is
+	// success with the zero Location. Kinds: Busy with the watchers in BlockedBy
+	// for a volume that is open somewhere or belongs to a group, Conflict for one
+	// whose image id is not that of the Ref, Unavailable.
+	DeleteVolume(ctx context.Context, v volume.Ref, keep time.Duration) (volume.Location, error)
 	// PurgeVolume gives back the space of a deleted volume, found by its image
 	// id and only there, with the snapshots that its trash entry still has. A
 	// volume that is gone is success. Kinds: Busy with the clones in BlockedBy
@@ -64,7 +66,9 @@ type Snapshotter interface {
 // snapshot taken for it.
 type Cloner interface {
 	// CreateVolumeFromSnapshot makes a clone of the snapshot and grows it to
-	// the size of the spec. Kinds: NotFound for the snapshot; Exists as
+	// the size of the spec. With Repeat, a clone of any snapshot of that volume
+	// is taken as the result of the earlier attempt, since attempts may clone
+	// from snapshots of their own. Kinds: NotFound for the snapshot; Exists as
 	// CreateVolume; Invalid for a size below the snapshot's.
 	CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, from volume.SnapshotRef) (volume.Location, error)
 	// FlattenVolume copies what the volume still shares with its parent, so

@@ -83,8 +83,8 @@ func expand(template, id string) string { return strings.Replace(template, "%s",
 
 // Ref names a volume on its backend.
 type Ref struct {
-	Name    string // of the image, such as volume-<id>
-	ImageID string // internal id of the image; empty while it is not known
+	Name    string `json:"name"`               // of the image, such as volume-<id>
+	ImageID string `json:"image_id,omitempty"` // internal id of the image; empty while it is not known
 }
 
 // String returns the name, with the image id where it is known.
@@ -97,8 +97,8 @@ func (r Ref) String() string {
 
 // SnapshotRef names a snapshot on its backend.
 type SnapshotRef struct {
-	Volume Ref
-	Name   string
+	Volume Ref    `json:"volume"`
+	Name   string `json:"name"`
 }
 
 // String returns image@snapshot, the form rbd prints.
