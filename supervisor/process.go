@@ -1,0 +1,64 @@
+package supervisor
+
+import (
+	"os"
+	"syscall"
+
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// errGone is returned for a signal to a process that has ended.
+var errGone = os.ErrProcessDone
+
+// childProcess is a real process with what the supervisor holds for it.
+type childProcess struct {
+	proc  *os.Process
+	sock  *lifeline.Socket
+	pipe  *os.File // write end of the lifeline
+	crash crashFile
+}
+
+var _ process = (*childProcess)(nil)
+
+func (p *childProcess) PID() int { return p.proc.Pid }
+
+func (p *childProcess) Signal(sig syscall.Signal) error { return p.proc.Signal(sig) }
+
+func (p *childProcess) Run(hear func(lifeline.Message)) Exit {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for {
+			m, err := p.sock.Receive()
+			if err != nil {
+				return
+			}
+			hear(m)
+		}
+	}()
+	state, err := p.proc.Wait()
+	rest := p.sock.Finish()
+	<-read
+	for _, m := range rest {
+		hear(m)
+	}
+	p.pipe.Close()
+	exit := Exit{Code: -1, Crash: p.crash.keep()}
+	if err != nil {
+		exit.Reason = "cannot be waited for: " + err.Error()
+		return exit
+	}
+	exit.Code = state.ExitCode()
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		exit.Signal = status.Signal()
+	}
+	return exit
+}
+
+// discard gives back what was prepared for a process that did not start.
+func (p *childProcess) discard() {
+	if p.sock != nil {
+		p.sock.Finish()
+	}
+	p.pipe.Close()
+}

@@ -1,0 +1,91 @@
+package supervisor
+
+import (
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// State is where a child stands. To the states a child reports of itself (init,
+// ready, degraded, draining) the supervisor adds its own.
+type State = lifeline.State
+
+// The states that only the supervisor knows.
+const (
+	Starting State = "starting" // waits for its turn
+	Blocked  State = "blocked"  // another process holds the lock of the backend
+	Backoff  State = "backoff"  // died, starts again at NextStart
+	Failed   State = "failed"   // cannot start until a person changes something
+	Exited   State = "exited"   // a one-shot that has done its work
+	Stopped  State = "stopped"  // ended, or never started, because of the stop
+)
+
+// Role is what a child is for.
+type Role string
+
+// The roles.
+const (
+	OneShot Role = "once"   // runs to success before the workers start
+	Bus     Role = "bus"    // ready before the workers start, stops after them
+	Worker  Role = "worker" // one backend
+)
+
+// Exit is how a child ended.
+type Exit struct {
+	PID        int
+	Generation int
+	Code       int            // -1 when a signal ended it, or when it did not even start
+	Signal     syscall.Signal // 0 when it ended by itself
+	Reason     string         // one line for people
+	At         time.Time
+	Uptime     time.Duration
+	// Crash is the end of the text of a panic or of the stacks of a hung child,
+	// 64 KiB at most.
+	Crash string
+}
+
+// ChildStatus is one child at one moment.
+type ChildStatus struct {
+	Name       string
+	Role       Role
+	State      State
+	Since      time.Time // of the state
+	Reason     string    // why it is in this state, "" if there is nothing to say
+	Text       string    // what the child itself says it does
+	PID        int       // 0 when there is no process
+	Generation int       // how often it was started
+	Restarts   int       // starts that followed a death nobody asked for
+	CrashLoop  bool      // dies again and again before it is ready
+	LastBeat   time.Time // zero before the first one of this process
+	LastExit   *Exit     // nil before the first one; not to be modified
+	NextStart  time.Time // in backoff and blocked
+}
+
+// up reports whether the child does its work or waits to be able to.
+func (c ChildStatus) up() bool { return c.State == lifeline.Ready || c.State == lifeline.Degraded }
+
+// Status returns all children in the order of the configuration: one-shots, bus,
+// workers. It may be called by any goroutine, before, during and after Run.
+func (s *Supervisor) Status() []ChildStatus { return slices.Clone(*s.published.Load()) }
+
+// Settled is closed when the service is up: every backend is ready, degraded or
+// failed, or ReadyTimeout has passed, and at least one is ready or degraded. It
+// is never closed if Run ends before that.
+func (s *Supervisor) Settled() <-chan struct{} { return s.settled }
+
+// publish makes what the loop knows visible to Status and OnChange.
+func (s *Supervisor) publish() {
+	all := make([]ChildStatus, len(s.children))
+	for i, c := range s.children {
+		all[i] = c.ChildStatus
+	}
+	s.published.Store(&all)
+	for _, c := range s.children {
+		if c.changed && s.cfg.OnChange != nil {
+			s.cfg.OnChange(c.ChildStatus)
+		}
+		c.changed = false
+	}
+}

@@ -1,0 +1,245 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// Supervisor runs the children of one configuration once.
+type Supervisor struct {
+	cfg       Config
+	log       hclog.Logger
+	published atomic.Pointer[[]ChildStatus]
+	settled   chan struct{}
+
+	// The rest belongs to the goroutine of Run.
+	children []*child
+	starter  starter
+	events   chan event
+	jitter   func() float64
+	oom      *oomCounter
+	up       upward
+	phase    phase
+	failure  *ExitError // why no child can run, nil while some can
+	cut      []string   // children that ended with work unfinished
+}
+
+// event is news of one child: a message, or its end.
+type event struct {
+	child   *child
+	message *lifeline.Message
+	exit    *Exit
+}
+
+// starter makes processes.
+type starter interface {
+	Start(launch) (process, error)
+}
+
+// process is one that was started.
+type process interface {
+	PID() int
+	// Signal returns errGone when the process has ended.
+	Signal(syscall.Signal) error
+	// Run passes on what the child says until it is gone and reaped, then returns
+	// how it ended. It is called once.
+	Run(hear func(lifeline.Message)) Exit
+}
+
+// New returns a supervisor that has not started anything. The error is of kind
+// Invalid and names everything that is wrong with cfg.
+func New(cfg Config, log hclog.Logger) (*Supervisor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Supervisor{
+		cfg:     cfg.withDefaults(),
+		log:     log.Named("supervisor"),
+		settled: make(chan struct{}),
+		events:  make(chan event),
+		jitter:  rand.Float64,
+		oom:     newOOMCounter(os.DirFS("/")),
+	}
+	now := time.Now()
+	add := func(role Role, specs ...Spec) {
+		for _, spec := range specs {
+			s.children = append(s.children, newChild(role, spec, now))
+		}
+	}
+	add(OneShot, cfg.Once...)
+	if cfg.Bus != nil {
+		add(Bus, *cfg.Bus)
+	}
+	add(Worker, cfg.Workers...)
+	s.publish()
+	return s, nil
+}
+
+// Run starts everything, keeps it running, and returns once every child is gone
+// and reaped; it is called once. SIGTERM and the end of ctx stop gracefully, a
+// second SIGTERM and SIGINT stop fast. The error is nil after a stop in which
+// every child finished its work; [ExitCode] tells the exit code for it. A state
+// path that is in use by another supervisor is an error of kind Conflict that
+// names its pid, and nothing has been started.
+func (s *Supervisor) Run(ctx context.Context) error {
+	state, err := openState(s.cfg.StatePath)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	spawner := newSpawner(s.cfg.Executable, state, s.log)
+	defer spawner.Close()
+	s.starter = spawner
+
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	return s.loop(ctx, signals)
+}
+
+func (s *Supervisor) loop(ctx context.Context, signals <-chan os.Signal) error {
+	defer s.unlockAll()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	s.begin(time.Now())
+	stopped := ctx.Done()
+	for {
+		s.act(time.Now())
+		if s.finished() {
+			return s.result()
+		}
+		if next := s.next(time.Now()); next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
+		}
+		select {
+		case <-stopped:
+			stopped = nil
+			s.stop(graceful, context.Cause(ctx).Error(), time.Now())
+		case sig := <-signals:
+			s.signalled(sig, time.Now())
+		case ev := <-s.events:
+			s.handle(ev, time.Now())
+		case <-timer.C:
+		}
+		// A signal to the whole group ends children too: that they were asked has
+		// to be known before their end leads to a new start.
+		select {
+		case sig := <-signals:
+			s.signalled(sig, time.Now())
+		default:
+		}
+	}
+}
+
+// begin reports what cannot run before anything is started.
+func (s *Supervisor) begin(now time.Time) {
+	s.up.begin(s.cfg, now)
+	for _, c := range s.children {
+		if c.State == Failed {
+			s.log.Error("child cannot run, the others are started", "backend", c.Name, "reason", c.Reason)
+		}
+	}
+}
+
+// act does what is due at this time, whatever event has led here.
+func (s *Supervisor) act(now time.Time) {
+	for _, c := range s.children {
+		s.watch(c, now)
+	}
+	s.giveUp(now)
+	s.stopBus(now)
+	if s.phase == running {
+		s.startDue(now)
+	}
+	s.tellParent(now)
+	s.publish()
+}
+
+// next is when something is due again if nothing happens until then, zero for
+// never.
+func (s *Supervisor) next(now time.Time) time.Time {
+	var a alarm
+	for _, c := range s.children {
+		switch {
+		case c.proc != nil:
+			a.set(c.killAt)
+			a.set(s.hungAt(c))
+			if c.State == lifeline.Init && now.Before(c.slotEnd) {
+				a.set(c.slotEnd)
+			}
+		case c.State == Backoff || c.State == Blocked:
+			a.set(c.NextStart)
+		}
+	}
+	s.up.alarms(&a, now)
+	return a.at
+}
+
+// alarm keeps the earliest of the times it is set to.
+type alarm struct{ at time.Time }
+
+func (a *alarm) set(t time.Time) {
+	if !t.IsZero() && (a.at.IsZero() || t.Before(a.at)) {
+		a.at = t
+	}
+}
+
+func (s *Supervisor) handle(ev event, now time.Time) {
+	c := ev.child
+	if ev.exit != nil {
+		c.end(*ev.exit, now, s.oom)
+		s.bury(c, now)
+		return
+	}
+	before := c.State
+	c.hear(*ev.message, now)
+	if c.State == before {
+		return
+	}
+	if c.State == lifeline.Ready {
+		s.recovered(c)
+	}
+	s.log.Info("child changed its state", "backend", c.Name, "state", c.State, "pid", c.PID,
+		"generation", c.Generation, "reason", c.Reason, "after", now.Sub(c.started).Round(time.Millisecond))
+}
+
+func (s *Supervisor) signalled(sig os.Signal, now time.Time) {
+	switch {
+	case sig == syscall.SIGHUP:
+		s.log.Warn("SIGHUP changes nothing: this version cannot reload its configuration, restart it to apply changes")
+	case sig == syscall.SIGINT || s.phase != running:
+		s.stop(fast, fmt.Sprint(sig), now)
+	default:
+		s.stop(graceful, fmt.Sprint(sig), now)
+	}
+}
+
+func (s *Supervisor) finished() bool {
+	if s.phase == running {
+		return false
+	}
+	for _, c := range s.children {
+		if c.proc != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Supervisor) unlockAll() {
+	for _, c := range s.children {
+		c.unlock()
+	}
+}
