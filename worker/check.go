@@ -1,0 +1,128 @@
+package worker
+
+import (
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// Bounds of what callers name. They are those of Cinder's columns.
+const (
+	maxText     = 255
+	maxMetadata = 128 // entries
+	// maxSize is the largest size in GiB whose bytes fit librbd's 63 bits.
+	maxSize = 1<<33 - 1
+)
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkID refuses what cannot be an id before it reaches the tables.
+func checkID(field, id string) error {
+	if id == "" {
+		return fault.New(fault.Invalid, "%s is missing", field).WithField(field)
+	}
+	if u, err := uuid.Parse(id); err != nil || u.String() != id {
+		return fault.New(fault.Invalid, "%s %s is not a UUID in lower case", field, strconv.Quote(id)).WithField(field)
+	}
+	return nil
+}
+
+func (w *Worker) checkCreate(r *rpc.CreateVolumeRequest) error {
+	if r.SnapshotID != "" && r.SourceVolID != "" {
+		return fault.New(fault.Invalid, "a volume has one source, not both a snapshot and a volume").WithField("source_volid")
+	}
+	if err := checkText(r.Name, r.Description, r.Metadata); err != nil {
+		return err
+	}
+	if err := printable("availability_zone", r.AvailabilityZone); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case r.SnapshotID != "":
+		err = checkID("snapshot_id", r.SnapshotID)
+	case r.SourceVolID != "":
+		err = checkID("source_volid", r.SourceVolID)
+	default:
+		return w.checkSize("size", r.Size)
+	}
+	if err != nil || r.Size == 0 { // the size of the source
+		return err
+	}
+	return w.checkSize("size", r.Size)
+}
+
+// checkSize refuses sizes that can never be had: below 1 GiB, or above what the
+// pool may promise in all.
+func (w *Worker) checkSize(field string, size int64) error {
+	if size < 1 || size > maxSize {
+		return fault.New(fault.Invalid, "%s %d GiB is not between 1 and %d", field, size, int64(maxSize)).WithField(field)
+	}
+	c := w.stats.get().Capabilities
+	most, known := promisable(c)
+	if known && float64(size) > most {
+		return fault.New(fault.Invalid, "%s %d GiB does not fit: pool %s may promise %.0f GiB in all", field, size, w.cfg.Pool, most).
+			WithField(field).WithHint("the pool has %.2f GiB, times max_over_subscription_ratio %s", *c.TotalCapacityGB, c.MaxOverSubscriptionRatio)
+	}
+	return nil
+}
+
+// promisable returns the most GiB that the pool may promise to its volumes, if
+// it is known.
+func promisable(c volume.Capabilities) (float64, bool) {
+	if c.TotalCapacityGB == nil {
+		return 0, false
+	}
+	ratio, err := strconv.ParseFloat(c.MaxOverSubscriptionRatio, 64)
+	if err != nil {
+		return 0, false // auto: the scheduler's matter
+	}
+	return *c.TotalCapacityGB * ratio, true
+}
+
+// checkText refuses texts that would break a table, a log or a terminal.
+func checkText(name, description string, metadata map[string]string) error {
+	if err := firstOf(printable("name", name), printable("description", description)); err != nil {
+		return err
+	}
+	if len(metadata) > maxMetadata {
+		return fault.New(fault.Invalid, "metadata has %d entries, at most %d are kept", len(metadata), maxMetadata).WithField("metadata")
+	}
+	for k, v := range metadata {
+		if k == "" {
+			return fault.New(fault.Invalid, "metadata has an empty key").WithField("metadata")
+		}
+		if err := firstOf(printable("metadata", k), printable("metadata", v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printable(field, s string) error {
+	if utf8.RuneCountInString(s) > maxText {
+		return fault.New(fault.Invalid, "%s is longer than %d characters", field, maxText).WithField(field)
+	}
+	if !utf8.ValidString(s) {
+		return fault.New(fault.Invalid, "%s is not UTF-8", field).WithField(field)
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) || r == utf8.RuneError {
+			return fault.New(fault.Invalid, "%s %s has a control character", field, strconv.Quote(s)).WithField(field)
+		}
+	}
+	return nil
+}

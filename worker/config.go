@@ -1,0 +1,65 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// Config is what a worker is told about itself.
+type Config struct {
+	Host             string // host@backend
+	ClusterName      string // cluster@backend, or empty
+	Pool             string // the pool of its volumes, the part of their host behind '#'
+	AvailabilityZone string
+	Version          string // of this program
+
+	EnableNewServices bool // false: a service that is new begins disabled
+
+	VolumeNameTemplate   string // with one %s for the id
+	SnapshotNameTemplate string
+
+	ReportInterval  time.Duration // between heartbeats
+	ServiceDownTime time.Duration // a heartbeat older than this means down
+	StatsInterval   time.Duration // between reports of capabilities
+	PingInterval    time.Duration // between checks that the backend serves
+	Retention       time.Duration // how long ended operations are remembered
+	DrainTimeout    time.Duration // for ending work at a stop; 0 means no limit
+
+	// DeletedKeep is how long a deleted volume can be restored.
+	DeletedKeep time.Duration
+	// Lanes bounds the work that is done at once.
+	Lanes map[operation.Lane]operation.Limits
+	// RPC bounds the requests that are handled at once.
+	RPC rpc.Config
+}
+
+// Deps is what a worker is given to work with. Each Open is called again, with
+// growing delays, for as long as it fails with fault.Unavailable; any other
+// error ends the worker.
+type Deps struct {
+	OpenStore  func(context.Context) (Store, error)
+	OpenDriver func(context.Context) (driver.Driver, error)
+	Connect    func(context.Context) (*rpc.Conn, error)
+	Parent     Parent
+	Log        hclog.Logger
+}
+
+// Parent is whoever started this process. Its methods do not block, but for Go.
+type Parent interface {
+	Phase(phase volume.Phase, reason string)
+	Status(text string)
+	Ready()
+	Stopping()
+	Beat()
+	// Watchdog is how long the parent does without a Beat; 0 for ever.
+	Watchdog() time.Duration
+	// Go returns when the process may subscribe to requests.
+	Go(ctx context.Context) error
+}

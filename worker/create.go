@@ -1,0 +1,142 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// creation is the state of the three operations that make a volume.
+type creation struct {
+	rpc.CreateVolumeRequest
+	// VolumeID is generated when the request is accepted: that the image of
+	// this name is ours is proven by this id, and by nothing on the cluster.
+	VolumeID string `json:"volume_id,omitempty"`
+	// From is the snapshot on the backend that the volume is cloned from.
+	From volume.SnapshotRef `json:"from,omitzero"`
+
+	made volume.Location
+}
+
+func (w *Worker) createVolume() operation.Method[creation] {
+	return operation.Method[creation]{
+		Name: rpc.MethodCreateVolume, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
+		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error { return w.insertVolume(tx, op, c) },
+		Steps: []operation.Step[creation]{{
+			Name: "create",
+			Run: func(ctx context.Context, t *operation.Task, c *creation) (err error) {
+				c.made, err = w.driver.CreateVolume(ctx, w.spec(t, c))
+				return err
+			},
+		}},
+		Undo: w.removeCreated, Finish: w.finishCreate,
+	}
+}
+
+func (w *Worker) createFromSnapshot() operation.Method[creation] {
+	return operation.Method[creation]{
+		Name: methodCreateFromSnapshot, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
+		Accept: w.acceptFromSnapshot,
+		Steps:  []operation.Step[creation]{{Name: "clone", Run: w.cloneSnapshot}},
+		Undo:   w.removeCreated, Finish: w.finishCreate,
+	}
+}
+
+func (w *Worker) acceptFromSnapshot(tx operation.Tx, op *volume.Operation, c *creation) error {
+	s, v, err := w.ourSnapshot(tx, op, c.SnapshotID, "snapshot_id")
+	if err != nil {
+		return err
+	}
+	if s.Status != volume.Available {
+		return fault.New(fault.Conflict, "snapshot %s is %s; it must be available", s.ID, s.Status).WithField("snapshot_id")
+	}
+	if err := c.sizeOf("snapshot "+s.ID, s.VolumeSize); err != nil {
+		return err
+	}
+	c.From = s.Ref(v.Ref(w.cfg.VolumeNameTemplate), w.cfg.SnapshotNameTemplate)
+	if err := tx.Claim(op.ID, volume.Resource{Type: volume.SnapshotResource, ID: s.ID}, operation.Shared); err != nil {
+		return err
+	}
+	return w.insertVolume(tx, op, c)
+}
+
+// sizeOf takes the size of the source where the request gave none, and refuses
+// one below it.
+func (c *creation) sizeOf(source string, size int64) error {
+	switch {
+	case c.Size == 0:
+		c.Size = size
+	case c.Size < size:
+		return fault.New(fault.Invalid, "size %d GiB is below the %d GiB of %s", c.Size, size, source).WithField("size")
+	}
+	return nil
+}
+
+// insertVolume writes the row of the new volume.
+func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation) error {
+	if c.VolumeID == "" {
+		c.VolumeID = uuid.NewString()
+	}
+	op.Resource.ID = c.VolumeID
+	zone := c.AvailabilityZone
+	if zone == "" {
+		zone = w.cfg.AvailabilityZone
+	}
+	return tx.InsertVolume(&volume.Volume{
+		ID: c.VolumeID, ProjectID: op.ProjectID, UserID: op.UserID, Name: c.Name, Description: c.Description,
+		Size: c.Size, Status: volume.Creating, AttachStatus: volume.Detached, AvailabilityZone: zone,
+		Host:       volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(),
+		SnapshotID: c.SnapshotID, SourceVolID: c.SourceVolID, Metadata: c.Metadata,
+	})
+}
+
+// spec says to the driver what to make.
+func (w *Worker) spec(t *operation.Task, c *creation) volume.Spec {
+	v := volume.Volume{ID: c.VolumeID}
+	return volume.Spec{Ref: v.Ref(w.cfg.VolumeNameTemplate), Size: c.Size, Repeat: t.Repeat()}
+}
+
+func (w *Worker) cloneSnapshot(ctx context.Context, t *operation.Task, c *creation) (err error) {
+	c.made, err = w.driver.CreateVolumeFromSnapshot(ctx, w.spec(t, c), c.From)
+	return err
+}
+
+// removeCreated removes the image that the operation made, if it made one.
+func (w *Worker) removeCreated(ctx context.Context, t *operation.Task, c *creation, cause error) error {
+	if errors.Is(cause, fault.Exists) {
+		return nil // the image of that name is not ours
+	}
+	ref := w.spec(t, c).Ref
+	ref.ImageID = c.made.ImageID
+	gone, err := w.driver.DeleteVolume(ctx, ref, 0)
+	if err != nil || gone.ImageID == "" {
+		return err
+	}
+	ref.ImageID = gone.ImageID
+	return w.driver.PurgeVolume(ctx, ref, nil)
+}
+
+// finishCreate brings the volume to rest.
+func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, err error) error {
+	v, lost := tx.Volume(c.VolumeID)
+	if lost != nil {
+		return lost
+	}
+	v.PreviousStatus = v.Status
+	switch {
+	case err == nil:
+		v.Status, v.ImageID, v.LaunchedAt = volume.Available, c.made.ImageID, time.Now().UTC()
+	case errors.Is(err, fault.Cancelled):
+		v.Status = volume.Deleted
+	default:
+		v.Status = volume.Error
+	}
+	return tx.UpdateVolume(&v, volume.Creating)
+}

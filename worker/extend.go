@@ -1,0 +1,71 @@
+package worker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// extension is the state of extend_volume.
+type extension struct {
+	rpc.ExtendVolumeRequest
+	Image volume.Ref `json:"image,omitzero"`
+}
+
+// extendVolume grows a volume, attached or not.
+func (w *Worker) extendVolume() operation.Method[extension] {
+	return operation.Method[extension]{
+		Name: rpc.MethodExtendVolume, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Shared,
+		Accept: w.acceptExtend,
+		Steps: []operation.Step[extension]{{
+			Name: "extend",
+			Run: func(ctx context.Context, _ *operation.Task, x *extension) error {
+				return w.driver.ExtendVolume(ctx, x.Image, x.NewSize)
+			},
+		}},
+		Finish: w.finishExtend,
+	}
+}
+
+func (w *Worker) acceptExtend(tx operation.Tx, op *volume.Operation, x *extension) error {
+	v, err := w.ourVolume(tx, op, x.VolumeID, "volume_id")
+	if err != nil {
+		return err
+	}
+	if x.NewSize <= v.Size {
+		return fault.New(fault.Invalid, "new size %d GiB is not above the present %d GiB", x.NewSize, v.Size).WithField("new_size")
+	}
+	op.Resource.ID = v.ID
+	x.Image = v.Ref(w.cfg.VolumeNameTemplate)
+	return move(tx, &v, volume.Extending)
+}
+
+func (w *Worker) finishExtend(tx operation.Tx, _ *operation.Task, x *extension, err error) error {
+	v, lost := tx.Volume(x.VolumeID)
+	if lost != nil {
+		return lost
+	}
+	switch {
+	case err == nil:
+		v.Status, v.Size = afterExtend(v.PreviousStatus), x.NewSize
+	case errors.Is(err, fault.Cancelled):
+		v.Status = v.PreviousStatus
+	default:
+		v.Status = volume.ErrorExtend
+	}
+	v.PreviousStatus = volume.Extending
+	return tx.UpdateVolume(&v, volume.Extending)
+}
+
+// afterExtend is where a volume rests after it has grown: as before, unless it
+// was the failure of an earlier extend that it came from.
+func afterExtend(before volume.Status) volume.Status {
+	if before == volume.InUse {
+		return volume.InUse
+	}
+	return volume.Available
+}

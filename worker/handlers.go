@@ -1,0 +1,216 @@
+package worker
+
+import (
+	"context"
+	"maps"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// newServer returns a server with every method of this worker.
+func (w *Worker) newServer() *rpc.Server {
+	cfg := w.cfg.RPC
+	cfg.Service, cfg.Version = w.cfg.Host, w.cfg.Version
+	cfg.Metadata = maps.Clone(cfg.Metadata)
+	if cfg.Metadata == nil {
+		cfg.Metadata = map[string]string{}
+	}
+	cfg.Metadata["host"], cfg.Metadata["database"] = w.cfg.Host, w.store.ID()
+	s := rpc.NewServer(w.conn, cfg, w.log)
+	rpc.Handle(s, rpc.Service, rpc.MethodCreateVolume, w.handleCreateVolume)
+	rpc.Handle(s, rpc.Service, rpc.MethodDeleteVolume, w.handleDeleteVolume)
+	rpc.Handle(s, rpc.Service, rpc.MethodExtendVolume, w.handleExtendVolume)
+	rpc.Handle(s, rpc.Service, rpc.MethodFlattenVolume, w.handleFlattenVolume)
+	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
+	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
+	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)
+	rpc.Handle(s, rpc.Service, rpc.MethodTerminateConnection, w.handleTerminateConnection)
+	rpc.Handle(s, rpc.Service, rpc.MethodGetCapabilities, w.handleCapabilities)
+	rpc.Handle(s, rpc.Service, rpc.MethodWaitOperation, w.handleWaitOperation)
+	rpc.Handle(s, rpc.Service, rpc.MethodCancelOperation, w.handleCancelOperation)
+	w.handleReads(s)
+	return s
+}
+
+// submit has the request accepted, and waits for its end as long as the caller
+// asked. An operation that has failed by then is an error with the operation.
+func (w *Worker) submit(ctx context.Context, method string, args any) (volume.Operation, error) {
+	call := rpc.CallFrom(ctx)
+	op, err := w.engine.Submit(ctx, operation.Request{
+		RequestID: call.RequestID, ProjectID: call.ProjectID, UserID: call.UserID,
+		Method: method, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
+	})
+	if err != nil {
+		return op, err
+	}
+	if op, err = w.await(ctx, op); err != nil {
+		return op, err
+	}
+	return op, rpc.WithOperation(op.Error.Fault(), op)
+}
+
+// await waits for the end of an operation as long as the caller asked, but not
+// beyond the time this process has left.
+func (w *Worker) await(ctx context.Context, op volume.Operation) (volume.Operation, error) {
+	call := rpc.CallFrom(ctx)
+	if call.Wait <= 0 || op.Status.Terminal() {
+		return op, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, call.Wait)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-call.Stopping:
+			cancel()
+		case <-stop:
+		}
+	}()
+	return w.engine.Wait(ctx, op.ID)
+}
+
+// volumeReply is the answer about an operation on a volume.
+func (w *Worker) volumeReply(ctx context.Context, op volume.Operation, err error) (rpc.VolumeReply, error) {
+	if err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	v, err := w.store.VolumeRecord(context.WithoutCancel(ctx), op.Resource.ID)
+	return rpc.VolumeReply{Operation: &op, Volume: v}, rpc.WithOperation(err, op)
+}
+
+// snapshotReply is the answer about an operation on a snapshot.
+func (w *Worker) snapshotReply(ctx context.Context, op volume.Operation, err error) (rpc.SnapshotReply, error) {
+	if err != nil {
+		return rpc.SnapshotReply{}, err
+	}
+	s, err := w.store.SnapshotRecord(context.WithoutCancel(ctx), op.Resource.ID)
+	return rpc.SnapshotReply{Operation: &op, Snapshot: s}, rpc.WithOperation(err, op)
+}
+
+func (w *Worker) handleCreateVolume(ctx context.Context, r rpc.CreateVolumeRequest) (rpc.VolumeReply, error) {
+	if err := w.checkCreate(&r); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	method := rpc.MethodCreateVolume
+	switch {
+	case r.SnapshotID != "":
+		method = methodCreateFromSnapshot
+	case r.SourceVolID != "":
+		method = methodCreateClone
+	}
+	op, err := w.submit(ctx, method, r)
+	return w.volumeReply(ctx, op, err)
+}
+
+func (w *Worker) handleDeleteVolume(ctx context.Context, r rpc.DeleteVolumeRequest) (rpc.VolumeReply, error) {
+	if err := checkID("volume_id", r.VolumeID); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	op, err := w.submit(ctx, rpc.MethodDeleteVolume, r)
+	return w.volumeReply(ctx, op, err)
+}
+
+func (w *Worker) handleExtendVolume(ctx context.Context, r rpc.ExtendVolumeRequest) (rpc.VolumeReply, error) {
+	if err := firstOf(checkID("volume_id", r.VolumeID), w.checkSize("new_size", r.NewSize)); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	op, err := w.submit(ctx, rpc.MethodExtendVolume, r)
+	return w.volumeReply(ctx, op, err)
+}
+
+func (w *Worker) handleFlattenVolume(ctx context.Context, r rpc.FlattenVolumeRequest) (rpc.VolumeReply, error) {
+	if err := checkID("volume_id", r.VolumeID); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	op, err := w.submit(ctx, rpc.MethodFlattenVolume, r)
+	return w.volumeReply(ctx, op, err)
+}
+
+func (w *Worker) handleCreateSnapshot(ctx context.Context, r rpc.CreateSnapshotRequest) (rpc.SnapshotReply, error) {
+	if err := firstOf(checkID("volume_id", r.VolumeID), checkText(r.Name, r.Description, r.Metadata)); err != nil {
+		return rpc.SnapshotReply{}, err
+	}
+	op, err := w.submit(ctx, rpc.MethodCreateSnapshot, r)
+	return w.snapshotReply(ctx, op, err)
+}
+
+func (w *Worker) handleDeleteSnapshot(ctx context.Context, r rpc.DeleteSnapshotRequest) (rpc.SnapshotReply, error) {
+	if err := checkID("snapshot_id", r.SnapshotID); err != nil {
+		return rpc.SnapshotReply{}, err
+	}
+	op, err := w.submit(ctx, rpc.MethodDeleteSnapshot, r)
+	return w.snapshotReply(ctx, op, err)
+}
+
+func (w *Worker) handleWaitOperation(ctx context.Context, r rpc.OperationRequest) (rpc.OperationReply, error) {
+	op, err := w.operationOf(ctx, r.OperationID)
+	if err != nil {
+		return rpc.OperationReply{}, err
+	}
+	op, err = w.await(ctx, op)
+	return rpc.OperationReply{Operation: op}, err
+}
+
+func (w *Worker) handleCancelOperation(ctx context.Context, r rpc.OperationRequest) (rpc.OperationReply, error) {
+	op, err := w.operationOf(ctx, r.OperationID)
+	if err != nil {
+		return rpc.OperationReply{}, err
+	}
+	if op.Backend != w.cfg.Host {
+		return rpc.OperationReply{}, fault.New(fault.Invalid, "operation %s belongs to %s", op.ID, op.Backend).
+			WithField("operation_id").WithHint("send the request to %s", op.Backend)
+	}
+	op, err = w.engine.Cancel(ctx, op.ID)
+	return rpc.OperationReply{Operation: op}, err
+}
+
+// initialize_connection and terminate_connection change nothing that could be
+// lost, so they are calls and not operations.
+
+func (w *Worker) handleInitializeConnection(ctx context.Context, r rpc.ConnectionRequest) (rpc.ConnectionReply, error) {
+	v, err := w.connectable(ctx, r)
+	if err != nil {
+		return rpc.ConnectionReply{}, err
+	}
+	info, err := w.driver.InitializeConnection(ctx, v.Ref(w.cfg.VolumeNameTemplate), v.ID, r.Connector)
+	return rpc.ConnectionReply{ConnectionInfo: info}, err
+}
+
+func (w *Worker) handleTerminateConnection(ctx context.Context, r rpc.ConnectionRequest) (rpc.VolumeReply, error) {
+	v, err := w.connectable(ctx, r)
+	if err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	err = w.driver.TerminateConnection(ctx, v.Ref(w.cfg.VolumeNameTemplate), r.Connector)
+	return rpc.VolumeReply{Volume: v}, err
+}
+
+// connectable returns the volume of a connection request, if it is ours.
+func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volume.Volume, error) {
+	if err := checkID("volume_id", r.VolumeID); err != nil {
+		return volume.Volume{}, err
+	}
+	v, err := w.visibleVolume(ctx, r.VolumeID)
+	if err != nil {
+		return volume.Volume{}, err
+	}
+	if host := volume.ParseHost(v.Host).Service(); host != w.cfg.Host {
+		return volume.Volume{}, fault.New(fault.Invalid, "volume %s belongs to %s, not to %s", v.ID, host, w.cfg.Host).
+			WithField("volume_id").WithHint("send the request to %s", host)
+	}
+	if v.Status.Transient() && v.Status != volume.Extending {
+		return volume.Volume{}, fault.New(fault.Conflict, "volume %s is %s", v.ID, v.Status)
+	}
+	return v, nil
+}
+
+func (w *Worker) handleCapabilities(ctx context.Context, r rpc.CapabilitiesRequest) (rpc.CapabilitiesReply, error) {
+	if last := w.stats.get(); !r.Refresh && !last.Timestamp.IsZero() {
+		return last, nil
+	}
+	return w.capabilities(ctx)
+}

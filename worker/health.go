@@ -1,0 +1,88 @@
+package worker
+
+import (
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/volume"
+)
+
+// health is what the worker says of itself: its phase, and what is away. It
+// tells the parent and the log when that changes, not while it lasts.
+type health struct {
+	parent  Parent
+	log     hclog.Logger
+	changed chan struct{} // holds one token: the row should be written
+
+	mu    sync.Mutex
+	phase volume.Phase
+	away  map[string]string // what is away, and why
+}
+
+func newHealth(parent Parent, log hclog.Logger) *health {
+	return &health{parent: parent, log: log, changed: make(chan struct{}, 1), phase: volume.Starting, away: map[string]string{}}
+}
+
+// set notes that what is away, for the reason, or back, if the reason is empty.
+func (h *health) set(what, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.away[what]
+	if before == reason {
+		return
+	}
+	switch {
+	case reason == "":
+		delete(h.away, what)
+		h.log.Info("back", "what", what)
+	default:
+		h.away[what] = reason
+		if before == "" {
+			h.log.Warn("away", "what", what, "error", reason)
+		}
+	}
+	h.tell()
+}
+
+// enter changes the phase.
+func (h *health) enter(p volume.Phase) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.phase = p
+	h.tell()
+}
+
+// now returns the phase and the reason why it is not a better one.
+func (h *health) now() (volume.Phase, string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.nowLocked()
+}
+
+func (h *health) nowLocked() (volume.Phase, string) {
+	if len(h.away) == 0 {
+		return h.phase, ""
+	}
+	reasons := make([]string, 0, len(h.away))
+	for what, why := range h.away {
+		reasons = append(reasons, what+": "+why)
+	}
+	sort.Strings(reasons)
+	phase := h.phase
+	if phase == volume.Starting || phase == volume.Ready {
+		phase = volume.Degraded
+	}
+	return phase, strings.Join(reasons, "; ")
+}
+
+// tell passes the state on. h.mu is held.
+func (h *health) tell() {
+	h.parent.Phase(h.nowLocked())
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}

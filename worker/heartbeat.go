@@ -1,0 +1,122 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/volumed/volumed/operation"
+)
+
+// heartbeats writes the heartbeat at every report interval, and at once when
+// the health changes. It shares nothing with work: no slot, no lane, no lock.
+func (w *Worker) heartbeats(ctx context.Context) error {
+	tick := time.NewTicker(w.cfg.ReportInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-w.health.changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := w.beat(ctx); errors.Is(err, operation.ErrFenced) {
+			return err
+		}
+	}
+}
+
+// beat writes one heartbeat, in less than a report interval or not at all.
+func (w *Worker) beat(ctx context.Context) error {
+	if w.fence.Epoch == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.ReportInterval)
+	defer cancel()
+	phase, reason := w.health.now()
+	var addrs []string
+	if w.driver != nil {
+		addrs = w.driver.Addrs()
+	}
+	err := w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
+	switch {
+	case err == nil:
+		w.health.set("database", "")
+	case !errors.Is(err, operation.ErrFenced) && !errors.Is(ctx.Err(), context.Canceled):
+		w.health.set("database", err.Error())
+	}
+	return err
+}
+
+// watchBus notes when the connection to the bus is lost and found.
+func (w *Worker) watchBus(ctx context.Context) error {
+	for {
+		w.health.set("bus", waitingForBus(w.conn))
+		select {
+		case <-w.conn.Changes():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pings checks that the backend serves this client.
+func (w *Worker) pings(ctx context.Context) error {
+	return every(ctx, w.cfg.PingInterval, func() {
+		err := w.driver.Ping(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		reason := ""
+		if err != nil {
+			reason = err.Error()
+		}
+		w.health.set("backend", reason)
+	})
+}
+
+// pruneInterval is how often records of ended operations are looked through.
+const pruneInterval = time.Hour
+
+// pruning removes records of ended operations after the retention.
+func (w *Worker) pruning(ctx context.Context) error {
+	return every(ctx, pruneInterval, func() {
+		n, err := w.store.Prune(ctx, time.Now().Add(-w.cfg.Retention))
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("old operations not removed", "error", err)
+		}
+		if n > 0 {
+			w.log.Info("old operations removed", "count", n)
+		}
+	})
+}
+
+// watchdog tells the parent that the inner loops make progress. It passes
+// through the engine, so that a wedged engine is not taken for a living one; a
+// long call to the cluster holds nothing that it needs.
+func (w *Worker) watchdog(ctx context.Context) error {
+	if w.deps.Parent.Watchdog() <= 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	w.deps.Parent.Beat()
+	return every(ctx, w.deps.Parent.Watchdog()/6, func() {
+		w.engine.InFlight()
+		w.deps.Parent.Beat()
+	})
+}
+
+// every calls f at each interval until ctx ends; a call that takes longer is
+// followed at once by the next.
+func every(ctx context.Context, interval time.Duration, f func()) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package worker
+
+import (
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/volume"
+)
+
+// Names of methods that no caller asks for by name: create_volume becomes one
+// of the first two where it has a source, and a delete is followed by the third.
+const (
+	methodCreateFromSnapshot = "create_volume_from_snapshot"
+	methodCreateClone        = "create_cloned_volume"
+	methodPurge              = "purge_volume"
+)
+
+// register makes the engine know everything this worker can do.
+func (w *Worker) register(e *operation.Engine) {
+	operation.Register(e, w.createVolume())
+	operation.Register(e, w.createFromSnapshot())
+	operation.Register(e, w.createClone())
+	operation.Register(e, w.deleteVolume())
+	operation.Register(e, w.purgeVolume())
+	operation.Register(e, w.extendVolume())
+	operation.Register(e, w.flattenVolume())
+	operation.Register(e, w.createSnapshot())
+	operation.Register(e, w.deleteSnapshot())
+}
+
+// ourVolume returns a volume of this service that the operation's project may
+// touch. To a project, the volumes of others do not exist.
+func (w *Worker) ourVolume(tx operation.Tx, op *volume.Operation, id, field string) (volume.Volume, error) {
+	v, err := tx.Volume(id)
+	if err == nil && op.ProjectID != "" && v.ProjectID != op.ProjectID {
+		err = fault.New(fault.NotFound, "volume %s: not found", id)
+	}
+	if err != nil {
+		return volume.Volume{}, named(err, field)
+	}
+	if host := volume.ParseHost(v.Host).Service(); host != w.cfg.Host {
+		return volume.Volume{}, fault.New(fault.Invalid, "volume %s belongs to %s, not to %s", id, host, w.cfg.Host).
+			WithField(field).WithHint("send the request to %s", host)
+	}
+	return v, nil
+}
+
+// ourSnapshot returns a snapshot of this service, and its volume.
+func (w *Worker) ourSnapshot(tx operation.Tx, op *volume.Operation, id, field string) (volume.Snapshot, volume.Volume, error) {
+	s, err := tx.Snapshot(id)
+	if err == nil && op.ProjectID != "" && s.ProjectID != op.ProjectID {
+		err = fault.New(fault.NotFound, "snapshot %s: not found", id)
+	}
+	if err != nil {
+		return volume.Snapshot{}, volume.Volume{}, named(err, field)
+	}
+	v, err := w.ourVolume(tx, op, s.VolumeID, field)
+	return s, v, err
+}
+
+// named says which field of the request named what is missing.
+func named(err error, field string) error {
+	if f := fault.Of(err); f.Kind == fault.NotFound {
+		return f.WithField(field)
+	}
+	return err
+}
+
+// move changes the status of a volume, if the change is a legal one.
+func move(tx operation.Tx, v *volume.Volume, to volume.Status) error {
+	from := v.Status
+	if !from.CanBecome(to) {
+		return fault.New(fault.Conflict, "volume %s is %s", v.ID, from).
+			WithHint("a volume in this status cannot become %s; see volumectl volume why %s", to, v.ID)
+	}
+	v.PreviousStatus, v.Status = from, to
+	return tx.UpdateVolume(v, from)
+}
+
+// moveSnapshot does the same for a snapshot.
+func moveSnapshot(tx operation.Tx, s *volume.Snapshot, to volume.Status) error {
+	from := s.Status
+	if !from.SnapshotCanBecome(to) {
+		return fault.New(fault.Conflict, "snapshot %s is %s", s.ID, from).
+			WithHint("a snapshot in this status cannot become %s", to)
+	}
+	s.Status = to
+	return tx.UpdateSnapshot(s, from)
+}
+
+// usable returns an error unless a source can be read from.
+func usable(v *volume.Volume) error {
+	switch v.Status {
+	case volume.Available, volume.InUse:
+		return nil
+	default:
+		return fault.New(fault.Conflict, "volume %s is %s; it must be available or in-use", v.ID, v.Status)
+	}
+}

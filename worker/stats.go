@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// statsCache holds the last report of the backend's capabilities.
+type statsCache struct {
+	mu   sync.Mutex
+	last rpc.CapabilitiesReply
+}
+
+func (c *statsCache) get() rpc.CapabilitiesReply {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+func (c *statsCache) set(r rpc.CapabilitiesReply) {
+	c.mu.Lock()
+	c.last = r
+	c.mu.Unlock()
+}
+
+// statistics reports the capabilities, at once and at every interval.
+func (w *Worker) statistics(ctx context.Context) error {
+	w.report(ctx)
+	return every(ctx, w.cfg.StatsInterval, func() { w.report(ctx) })
+}
+
+// report asks the backend, keeps the answer and publishes it.
+func (w *Worker) report(ctx context.Context) {
+	r, err := w.capabilities(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		w.log.Warn("capabilities not known", "error", err)
+		return
+	}
+	if err := w.events.PublishStats(ctx, w.cfg.Host, r); err != nil {
+		w.log.Debug("capabilities not published", "error", err)
+	}
+}
+
+// capabilities asks the backend now.
+func (w *Worker) capabilities(ctx context.Context) (rpc.CapabilitiesReply, error) {
+	stats, err := w.driver.Stats(ctx)
+	if err != nil {
+		return rpc.CapabilitiesReply{}, err
+	}
+	if stats.AllocatedCapacityGB, err = w.store.AllocatedGB(ctx, w.cfg.Host); err != nil {
+		return rpc.CapabilitiesReply{}, err
+	}
+	r := rpc.CapabilitiesReply{Host: w.cfg.Host, Capabilities: stats, Timestamp: time.Now().UTC()}
+	w.stats.set(r)
+	return r, nil
+}
+
+// publisher passes on what the engine has committed.
+type publisher struct{ w *Worker }
+
+func (p publisher) PublishOperation(op volume.Operation) {
+	if err := p.w.events.PublishOperation(context.Background(), op); err != nil {
+		p.w.log.Debug("operation not published", "operation", op.ID, "error", err)
+	}
+}
+
+func (p publisher) PublishEvent(e volume.Event) {
+	if err := p.w.events.Publish(context.Background(), e); err != nil {
+		p.w.log.Debug("event not published", "what", e.What, "error", err)
+	}
+}

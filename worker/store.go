@@ -1,0 +1,47 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/volume"
+)
+
+// Store is what a worker needs of the database.
+type Store interface {
+	operation.Journal
+	serviceStore
+	reader
+	Close() error
+}
+
+// serviceStore keeps the worker's own row.
+type serviceStore interface {
+	// TakeOver makes this process the one of the service and returns its row,
+	// with the epoch that fences everything the process writes.
+	TakeOver(ctx context.Context, s volume.Service) (volume.Service, error)
+	// Heartbeat writes that the process lives, by the database's clock.
+	Heartbeat(ctx context.Context, fence operation.Fence, phase volume.Phase, reason string, addrs []string) error
+	// Prune removes records of operations that ended before the time.
+	Prune(ctx context.Context, before time.Time) (int, error)
+}
+
+// reader answers questions from the tables. Lists return the marker of the next
+// page, empty after the last.
+type reader interface {
+	ID() string
+	// Services also tells the age of each heartbeat, by the database's clock.
+	Services(ctx context.Context, f volume.ServiceFilter) ([]volume.Service, []time.Duration, string, error)
+	Volumes(ctx context.Context, f volume.VolumeFilter) ([]volume.Volume, string, error)
+	Snapshots(ctx context.Context, f volume.SnapshotFilter) ([]volume.Snapshot, string, error)
+	Operations(ctx context.Context, f volume.OperationFilter) ([]volume.Operation, string, error)
+	// Volume and Snapshot return rows that are not deleted, Record also those
+	// that are.
+	Volume(ctx context.Context, id string) (volume.Volume, error)
+	Snapshot(ctx context.Context, id string) (volume.Snapshot, error)
+	VolumeRecord(ctx context.Context, id string) (volume.Volume, error)
+	SnapshotRecord(ctx context.Context, id string) (volume.Snapshot, error)
+	// AllocatedGB is the sum of the sizes of the service's volumes, in GiB.
+	AllocatedGB(ctx context.Context, host string) (int64, error)
+}

@@ -1,0 +1,271 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/run"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// Worker is the service of one backend. It is made by New and lives through one
+// call of Run.
+type Worker struct {
+	cfg  Config
+	deps Deps
+	log  hclog.Logger
+
+	// Set in the course of setUp, in this order, and constant afterwards.
+	store  Store
+	fence  operation.Fence
+	conn   *rpc.Conn
+	driver driver.Driver
+	engine *operation.Engine
+	server *rpc.Server
+	events *rpc.Events
+
+	health  *health
+	stats   statsCache
+	batches *batches
+	fenced  chan error // receives ErrFenced once
+}
+
+// New returns a worker that has done nothing yet.
+func New(cfg Config, deps Deps) *Worker {
+	return &Worker{
+		cfg: cfg, deps: deps, log: deps.Log, batches: newBatches(), fenced: make(chan error, 1),
+		health: newHealth(deps.Parent, deps.Log),
+	}
+}
+
+// Run serves until ctx ends, and then brings the work to safe points, for at
+// most the drain timeout. It returns nil when everything it had accepted is
+// done or safely left in the journal. Kinds of its error: those of the Opens,
+// Conflict (operation.ErrFenced) when another process has taken the service over.
+func (w *Worker) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, w.tearDown()) }()
+	if err := w.setUp(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it had begun
+		}
+		return err
+	}
+	w.log.Info("ready", "host", w.cfg.Host, "epoch", w.fence.Epoch, "database", w.store.ID())
+	err = w.serve(ctx)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, w.drain())
+}
+
+// setUp brings the worker to the point where it takes requests.
+func (w *Worker) setUp(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The cluster takes longest to answer, so it is asked while the database is.
+	connected := make(chan connections, 1)
+	go func() { connected <- w.connect(ctx) }()
+	err := w.openStore(ctx)
+	if err != nil {
+		cancel()
+	}
+	for waiting := true; waiting; {
+		select {
+		case c := <-connected:
+			w.conn, w.driver = c.conn, c.driver
+			err, waiting = errors.Join(err, c.err), false
+		case <-w.health.changed:
+			_ = w.beat(ctx) // the row says why it is not ready
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return w.open(ctx)
+}
+
+// openStore opens the database and takes the service's row over.
+func (w *Worker) openStore(ctx context.Context) error {
+	if err := w.retry(ctx, "database", func() (err error) {
+		w.store, err = w.deps.OpenStore(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	return w.retry(ctx, "database", func() error {
+		row, err := w.store.TakeOver(ctx, volume.Service{
+			Host: w.cfg.Host, Binary: volume.Binary, Topic: volume.Binary, ClusterName: w.cfg.ClusterName,
+			AvailabilityZone: w.cfg.AvailabilityZone, Disabled: !w.cfg.EnableNewServices,
+			RPCCurrentVersion: rpcVersion, ObjectCurrentVersion: objectVersion, ReplicationStatus: "disabled",
+		})
+		w.fence = operation.Fence{Host: w.cfg.Host, Epoch: row.Epoch}
+		return err
+	})
+}
+
+// Versions that this worker writes into its row, for those who talk to it.
+const (
+	rpcVersion    = "1.0"
+	objectVersion = "1.0"
+)
+
+// connections are what connect has opened.
+type connections struct {
+	conn   *rpc.Conn
+	driver driver.Driver
+	err    error
+}
+
+// connect connects to the bus and to the cluster, however long they are away.
+func (w *Worker) connect(ctx context.Context) (c connections) {
+	if c.conn, c.err = w.deps.Connect(ctx); c.err != nil {
+		return c
+	}
+	c.err = w.retry(ctx, "backend", func() (err error) {
+		c.driver, err = w.deps.OpenDriver(ctx)
+		return err
+	})
+	return c
+}
+
+// open claims what is unfinished, subscribes, and begins to work.
+func (w *Worker) open(ctx context.Context) error {
+	w.events = rpc.NewEvents(w.conn)
+	w.engine = operation.New(operation.Config{
+		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),
+		OnFenced: func(err error) { w.fenced <- err },
+	})
+	w.register(w.engine)
+	claimed := 0
+	if err := w.retry(ctx, "database", func() (err error) {
+		claimed, err = w.engine.Recover(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	if claimed > 0 {
+		w.log.Info("took over unfinished operations", "count", claimed)
+	}
+	if err := w.deps.Parent.Go(ctx); err != nil {
+		return err
+	}
+	w.server = w.newServer()
+	w.health.set("bus", waitingForBus(w.conn))
+	if err := w.server.Start(ctx); err != nil {
+		return err
+	}
+	w.health.set("bus", "")
+	w.engine.Start()
+	w.health.enter(volume.Ready)
+	_ = w.beat(ctx) // the first of many; a failure shows in the health
+	w.deps.Parent.Ready()
+	return nil
+}
+
+func waitingForBus(conn *rpc.Conn) string {
+	if conn.Connected() {
+		return ""
+	}
+	return "no connection to the bus at " + conn.Server()
+}
+
+// serve runs the periodic work until ctx ends or one part cannot go on.
+func (w *Worker) serve(ctx context.Context) error {
+	var g run.Group
+	for _, loop := range []func(context.Context) error{
+		w.heartbeats, w.watchBus, w.pings, w.statistics, w.pruning, w.watchdog,
+		func(ctx context.Context) error {
+			select {
+			case err := <-w.fenced:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	} {
+		ctx, cancel := context.WithCancel(ctx)
+		g.Add(func() error { return loop(ctx) }, func(error) { cancel() })
+	}
+	return g.Run()
+}
+
+// drain ends the work: no new requests, heartbeats go on until what runs is at
+// a safe point.
+func (w *Worker) drain() error {
+	w.deps.Parent.Stopping()
+	w.health.enter(volume.Draining)
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if w.cfg.DrainTimeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, w.cfg.DrainTimeout)
+	}
+	defer cancel()
+	alive, stopBeats := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { _ = w.heartbeats(alive) })
+	defer func() { stopBeats(); beats.Wait() }()
+	if n := len(w.engine.InFlight()); n > 0 {
+		w.log.Info("draining", "operations", n, "timeout", w.cfg.DrainTimeout)
+	}
+	return errors.Join(w.server.Stop(ctx), w.engine.Stop(ctx))
+}
+
+// closeTimeout bounds the last words to the database.
+const closeTimeout = 2 * time.Second
+
+// tearDown closes what setUp has opened.
+func (w *Worker) tearDown() (err error) {
+	if w.driver != nil {
+		err = w.driver.Close()
+	}
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	if w.store != nil {
+		if w.fence.Epoch > 0 {
+			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+			defer cancel()
+			// It shows as down at once instead of after service_down_time.
+			if e := w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", []string{}); e != nil && !errors.Is(e, operation.ErrFenced) {
+				w.log.Warn("last heartbeat not written", "error", e)
+			}
+		}
+		err = errors.Join(err, w.store.Close())
+	}
+	return err
+}
+
+// Delays between attempts to reach what is away at start.
+const (
+	openRetryFirst = time.Second
+	openRetryMost  = time.Minute
+)
+
+// retry repeats open while what it opens is away, and says so.
+func (w *Worker) retry(ctx context.Context, what string, open func() error) error {
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = openRetryFirst, openRetryMost
+	for {
+		err := open()
+		if fault.KindOf(err) != fault.Unavailable || ctx.Err() != nil {
+			if err == nil {
+				w.health.set(what, "")
+			}
+			return err
+		}
+		w.health.set(what, err.Error())
+		select {
+		case <-time.After(delays.NextBackOff()):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
