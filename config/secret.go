@@ -1,0 +1,73 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+)
+
+// masked stands for every secret.
+const masked = "***"
+
+// Secret is a value that must not be printed. Formatting, logging and encoding
+// it give "***"; Reveal is the one way to the value.
+type Secret string
+
+// Reveal returns the value itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String returns "***", or nothing for an empty secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return masked
+}
+
+// GoString is String, for %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText is String, for JSON and the like.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+var (
+	urlScheme  = regexp.MustCompile(`(^|[\s,'"(=])([A-Za-z][A-Za-z0-9+.-]*://)`)
+	secretPair = regexp.MustCompile(`(?i)\b([a-z_]*(?:password|passwd|secret|token))=[^&\s]+`)
+)
+
+// Mask returns text with the passwords of all URLs in it, and the values of
+// password=, secret= and token= pairs, as "***". A password ends at the last @
+// before the next URL, so one with unescaped / or @ or blanks is hidden whole.
+func Mask(text string) string {
+	starts := urlScheme.FindAllStringSubmatchIndex(text, -1)
+	var b strings.Builder
+	done := 0
+	for i, m := range starts {
+		end := len(text)
+		if i+1 < len(starts) {
+			end = starts[i+1][4]
+		}
+		b.WriteString(text[done:m[4]])
+		b.WriteString(maskURL(text[m[4]:m[5]], text[m[5]:end]))
+		done = end
+	}
+	b.WriteString(text[done:])
+	return secretPair.ReplaceAllString(b.String(), "$1="+masked)
+}
+
+// maskURL hides the password in "user:password@host…". A user name alone is a
+// token in NATS, so it is shown only where it is known to be a name.
+func maskURL(scheme, rest string) string {
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return scheme + rest
+	}
+	user, _, hasPassword := strings.Cut(rest[:at], ":")
+	switch {
+	case hasPassword:
+		return scheme + user + ":" + masked + rest[at:]
+	case strings.HasPrefix(scheme, "postgres"):
+		return scheme + rest
+	default:
+		return scheme + masked + rest[at:]
+	}
+}
