@@ -37,6 +37,9 @@ const (
 	maxIdentity = 255
 )
 
+// identities are the headers that are taken as they are.
+var identities = []string{HeaderRequestID, HeaderProject, HeaderUser, HeaderTraceParent}
+
 // Call is what a request says beside its body.
 type Call struct {
 	Method string
@@ -68,13 +71,12 @@ func WithCall(ctx context.Context, call Call) context.Context {
 
 // parseCall reads the headers of a request that arrived at the time now.
 func parseCall(h nats.Header, now time.Time) (Call, error) {
-	var c Call
-	for name, value := range map[string]*string{
-		HeaderRequestID: &c.RequestID, HeaderProject: &c.ProjectID,
-		HeaderUser: &c.UserID, HeaderTraceParent: &c.TraceParent,
-	} {
-		*value = h.Get(name)
-		if !printable(*value) {
+	c := Call{
+		RequestID: h.Get(HeaderRequestID), ProjectID: h.Get(HeaderProject),
+		UserID: h.Get(HeaderUser), TraceParent: h.Get(HeaderTraceParent),
+	}
+	for _, name := range identities {
+		if !printable(h.Get(name)) {
 			return Call{}, badHeader(name, "must be at most %d printable ASCII characters", maxIdentity)
 		}
 	}
@@ -110,12 +112,9 @@ func (c *Call) parseTimes(h nats.Header, now time.Time) (err error) {
 // header returns the headers that say what c says.
 func (c Call) header() nats.Header {
 	h := nats.Header{}
-	for name, value := range map[string]string{
-		HeaderRequestID: c.RequestID, HeaderProject: c.ProjectID,
-		HeaderUser: c.UserID, HeaderTraceParent: c.TraceParent,
-	} {
+	for i, value := range []string{c.RequestID, c.ProjectID, c.UserID, c.TraceParent} {
 		if value != "" {
-			h.Set(name, value)
+			h.Set(identities[i], value)
 		}
 	}
 	if c.Wait > 0 {

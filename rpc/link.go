@@ -14,22 +14,32 @@ import (
 // drainTimeout bounds how long Close waits for handlers of subscriptions.
 const drainTimeout = 10 * time.Second
 
-// link tells those who wait that a connection was lost, found or closed.
+// link tells those who wait that a connection was found, lost or closed.
 type link struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed at every change, and replaced
-	notice  chan struct{} // holds a token while a change has not been read
-	done    chan struct{} // closed when the connection is closed for good
+	lost    context.Context
+	lose    context.CancelFunc // ends lost; both are replaced then
+	notice  chan struct{}      // holds a token while a change has not been read
+	done    chan struct{}      // closed when the connection is closed for good
 }
 
 func newLink() *link {
-	return &link{changed: make(chan struct{}), notice: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &link{changed: make(chan struct{}), notice: make(chan struct{}, 1), done: make(chan struct{})}
+	l.lost, l.lose = context.WithCancel(context.Background())
+	return l
 }
 
-func (l *link) change() {
+// change wakes those who wait for a change, and, if it is a loss, those whose
+// answers are lost with the connection.
+func (l *link) change(loss bool) {
 	l.mu.Lock()
 	close(l.changed)
 	l.changed = make(chan struct{})
+	if loss {
+		l.lose()
+		l.lost, l.lose = context.WithCancel(context.Background())
+	}
 	l.mu.Unlock()
 	select {
 	case l.notice <- struct{}{}:
@@ -42,6 +52,14 @@ func (l *link) next() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changed
+}
+
+// onLoss calls f in a goroutine when the connection is lost, unless stop is
+// called before.
+func (l *link) onLoss(f func()) (stop func() bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return context.AfterFunc(l.lost, f)
 }
 
 // Connected reports whether the connection is up.
@@ -123,19 +141,19 @@ func (c *Conn) confirm(ctx context.Context, before error) error {
 
 func (c *Conn) connected(*nats.Conn) {
 	c.log.Info("connected", "server", c.name)
-	c.link.change()
+	c.link.change(false)
 }
 
 func (c *Conn) disconnected(_ *nats.Conn, err error) {
 	if err != nil { // nil: by our own Close
 		c.log.Warn("connection lost, trying again", "server", c.name, "error", err)
 	}
-	c.link.change()
+	c.link.change(true)
 }
 
 func (c *Conn) closed(*nats.Conn) {
 	close(c.link.done)
-	c.link.change()
+	c.link.change(true)
 }
 
 // failed reports what NATS tells between requests: a refused permission, a

@@ -44,3 +44,12 @@ func OperationSubject(id string) string { return prefix + "event.operation." + T
 
 // StatsSubject returns the subject of a service's capabilities.
 func StatsSubject(service string) string { return prefix + "stats." + Token(service) }
+
+// ServiceOf returns the service that answers for a volume: its cluster's where
+// it has one, else its host's.
+func ServiceOf(v volume.Volume) string {
+	if v.ClusterName != "" {
+		return volume.ParseHost(v.ClusterName).Service()
+	}
+	return volume.ParseHost(v.Host).Service()
+}
