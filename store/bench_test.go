@@ -1,0 +1,44 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/store"
+	"github.com/volumed/volumed/store/storetest"
+	"github.com/volumed/volumed/volume"
+)
+
+// benchmarkAcceptFinish is the bookkeeping of one create_volume: the two writes
+// around the driver's work.
+func benchmarkAcceptFinish(b *testing.B, url string) {
+	db := storetest.Open(b, url)
+	fence := storetest.TakeOver(b, db, "node@rbd0")
+	b.ReportAllocs()
+	for b.Loop() {
+		acceptFinish(b, db, fence)
+	}
+}
+
+func acceptFinish(b *testing.B, db *store.DB, fence operation.Fence) {
+	ctx := context.Background()
+	op := storetest.NewOperation(fence)
+	v := storetest.NewVolume(op.Resource.ID, fence.Host)
+	err := db.Write(ctx, fence, func(tx operation.Tx) error { return storetest.Accept(tx, &op, &v) })
+	if err != nil {
+		b.Fatal(err)
+	}
+	v.Status, v.ImageID = volume.Available, uuid.NewString()
+	op.Status, op.Progress = volume.Succeeded, 100
+	err = db.Write(ctx, fence, func(tx operation.Tx) error { return storetest.Finish(tx, &op, &v, volume.Creating) })
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkAcceptFinish(b *testing.B) {
+	b.Run("sqlite", func(b *testing.B) { benchmarkAcceptFinish(b, storetest.SQLite(b)) })
+}

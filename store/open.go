@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// Options are the settings of an open database. The zero value is a good one.
+type Options struct {
+	// ReadConns bounds the connections that read; 0 means 4. On PostgreSQL they
+	// are shared with the writes.
+	ReadConns int
+	// WriteConns bounds the concurrent writes on PostgreSQL; 0 means 8. SQLite
+	// always has one.
+	WriteConns int
+
+	filesystem func(dir string) (int64, error) // tests put a network file system here
+}
+
+// DB is an open database. Its methods may be called from any goroutine.
+type DB struct {
+	d      *dialect
+	engine engine
+	reads  *sql.DB
+	id     string
+}
+
+// engine is how transactions are run.
+type engine interface {
+	// write runs change in a transaction and commits it; see DB.Write. Urgent
+	// changes go first.
+	write(ctx context.Context, urgent bool, change func(*session) error) error
+	ping(ctx context.Context) error
+	close() error
+}
+
+// Open opens the database of the URL: sqlite:////absolute/path, or postgresql://
+// as libpq has it. It is fault.Unavailable when the database does not answer or
+// has an older schema than this program, in which case Migrate (volumed db-sync)
+// helps; fault.Unsupported when the schema is newer, and then nothing is written;
+// fault.Invalid for a URL that cannot be used, such as a SQLite file on a network
+// file system. ctx bounds the opening only.
+func Open(ctx context.Context, connection string, opts Options) (_ *DB, err error) {
+	t, err := parse(connection)
+	if err != nil {
+		return nil, err
+	}
+	defer fault.Wrap(&err, "open the database")
+	db, err := t.open(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if db.id, err = readID(db.reader(ctx)); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Close ends the running writes and gives up those that are queued, which are
+// then fault.Unavailable. The database must not be used afterwards.
+func (db *DB) Close() error { return errors.Join(db.engine.close(), db.reads.Close()) }
+
+// ID returns the id of the database, a UUID made by the first Migrate: two
+// processes with the same one share their rows.
+func (db *DB) ID() string { return db.id }
+
+// Ping asks the database for an answer; fault.Unavailable if there is none before ctx ends.
+func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
+
+// reader returns a session on the connections that read.
+func (db *DB) reader(ctx context.Context) *session { return newSession(ctx, db.d, db.reads) }
+
+func readID(s *session) (id string, err error) {
+	found, err := s.one([]any{&id}, "SELECT database_id FROM meta")
+	if err == nil && !found {
+		err = fault.New(fault.Unavailable, "the database has no id").WithHint("run volumed db-sync")
+	}
+	return id, err
+}
+
+func or(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"strings"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// volumeColumns are the columns of volumes; the first three never change, and of
+// the rest metadata has a life of its own.
+var volumeColumns = []string{
+	"id", "created_at", "metadata",
+	"_name_id", "project_id", "user_id", "display_name", "display_description", "size", "status", "previous_status",
+	"attach_status", "host", "cluster_name", "availability_zone", "snapshot_id", "source_volid", "volume_type_id",
+	"bootable", "multiattach", "image_id", "updated_at", "launched_at", "terminated_at", "deleted_at",
+}
+
+const volumeFixed = 3
+
+func volumeFields(v *volume.Volume) []any {
+	return []any{
+		&v.ID, timeOf(&v.CreatedAt), jsonOf(&v.Metadata),
+		&v.NameID, &v.ProjectID, &v.UserID, &v.Name, &v.Description, &v.Size, (*string)(&v.Status), (*string)(&v.PreviousStatus),
+		&v.AttachStatus, &v.Host, &v.ClusterName, &v.AvailabilityZone, &v.SnapshotID, &v.SourceVolID, &v.VolumeTypeID,
+		&v.Bootable, &v.Multiattach, &v.ImageID, timeOf(&v.UpdatedAt), timeOf(&v.LaunchedAt), timeOf(&v.TerminatedAt), timeOf(&v.DeletedAt),
+	}
+}
+
+var (
+	selectVolumes  = "SELECT " + strings.Join(volumeColumns, ", ") + " FROM volumes"
+	selectVolume   = selectVolumes + " WHERE id = $1 AND deleted_at IS NULL"
+	selectDeleted  = selectVolumes + " WHERE id = $1 AND deleted_at IS NOT NULL"
+	insertVolume   = insertInto("volumes", volumeColumns)
+	updateVolume   = "UPDATE volumes SET " + assignments(3, volumeColumns[volumeFixed:]) + " WHERE id = $1 AND status = $2"
+	countAttached  = "SELECT count(*) FROM volume_attachment WHERE volume_id = $1 AND deleted_at IS NULL"
+	volumeResource = func(id string) volume.Resource { return volume.Resource{Type: volume.VolumeResource, ID: id} }
+)
+
+// Volume implements operation.Tx.
+func (t *tx) Volume(id string) (volume.Volume, error) {
+	return get(t.session, volumeFields, volumeResource(id), selectVolume+t.d.lockRow, id)
+}
+
+// DeletedVolume implements operation.Tx.
+func (t *tx) DeletedVolume(id string) (volume.Volume, error) {
+	return get(t.session, volumeFields, volumeResource(id), selectDeleted+t.d.lockRow, id)
+}
+
+// InsertVolume implements operation.Tx.
+func (t *tx) InsertVolume(v *volume.Volume) error {
+	v.CreatedAt = t.now
+	n, err := t.exec(insertVolume, volumeFields(v)...)
+	if err == nil && n == 0 {
+		err = fault.New(fault.Exists, "%s exists already", volumeResource(v.ID))
+	}
+	return err
+}
+
+// UpdateVolume implements operation.Tx.
+func (t *tx) UpdateVolume(v *volume.Volume, from volume.Status) error {
+	v.UpdatedAt = t.now
+	v.DeletedAt = deletedAt(v.Status, v.DeletedAt, t.now)
+	n, err := t.exec(updateVolume, append([]any{v.ID, string(from)}, volumeFields(v)[volumeFixed:]...)...)
+	if err != nil {
+		return err
+	}
+	return t.compareAndSet(n, "volumes", volumeResource(v.ID), from)
+}
+
+// Attachments implements operation.Tx.
+func (t *tx) Attachments(volumeID string) (int, error) {
+	var n int
+	_, err := t.one([]any{&n}, countAttached, volumeID)
+	return n, err
+}
+
+// deletedAt keeps status and deleted_at together: a row is a record exactly while
+// it is deleted, since the time when that began.
+func deletedAt(status volume.Status, since, now time.Time) time.Time {
+	switch {
+	case status != volume.Deleted:
+		return time.Time{}
+	case since.IsZero():
+		return now
+	default:
+		return since
+	}
+}
