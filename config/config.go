@@ -124,7 +124,7 @@ func (c *Config) Problems() []Problem {
 	return all
 }
 
-// Setting is one option as it is in effect.
+// Setting is one option as it was read: written or by default, $names put in.
 type Setting struct {
 	Section, Option string
 	// Value is the text of the value with secrets as "***".

@@ -28,6 +28,10 @@ func refuseText(line string) (reason, hint string) {
 	if strings.ContainsFunc(line, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }) {
 		return "there is a control character in the line", "delete it; lines end with LF or CRLF"
 	}
+	first, _ := utf8.DecodeRuneInString(line)
+	if first >= utf8.RuneSelf && unicode.IsSpace(first) && strings.TrimSpace(line) != "" {
+		return "the line starts with a no-break space or the like", "delete it; only spaces and tabs indent a line"
+	}
 	return "", ""
 }
 

@@ -55,6 +55,7 @@ func scan(path string, data []byte) ([]*entry, []header, []Problem) {
 
 func (s *scanner) scanLine(raw string) {
 	if reason, hint := refuseText(raw); reason != "" {
+		s.open, s.current = true, nil // what continues it is refused with it
 		s.refuse("", reason, hint)
 		return
 	}

@@ -90,6 +90,7 @@ var accepted = []struct {
 	{"single quote in a key", "[s]\n'a' = 1\n", []line{{2, "s", "'a'", "1"}}},
 	{"int with a zero", "[s]\na = 010\n", one("010")},
 	{"not ASCII", "[s]\na = größe\n", one("größe")},
+	{"line of a no-break space", "[s]\na = 1\n\u00a0\n", one("1")},
 	{"no-break space around", "[s]\na =\u00a01\u00a0\n", one("1")},
 	{"URL", "[s]\na = postgresql://u:p%40;#w@h/d?x=y\n", one("postgresql://u:p%40;#w@h/d?x=y")},
 	{"JSON", "[s]\na = {\"k\": \"v\", \"n\": [1]}\n", one(`{"k": "v", "n": [1]}`)},
@@ -121,6 +122,9 @@ var refused = []struct {
 	{"NUL", "[s]\na = \x00\n", 2, "control character", "delete"},
 	{"lone CR", "[s]\na = 1\rb = 2\n", 2, "control character", "CRLF"},
 	{"form feed", "[s]\n\fa = 1\n", 2, "control character", "delete"},
+	{"no-break space before a section", "[s]\n\u00a0[t]\n", 2, "no-break space", "delete"},
+	{"no-break space before a comment", "[s]\na = 1\n\u00a0# c = 1\n", 3, "no-break space", "delete"},
+	{"no-break space before a key", "[s]\n\u2003a = 1\n", 2, "no-break space", "delete"},
 	{"key is a dash", "[s]\n- = 1\n", 2, "not an option name", "name"},
 	{"key in double quotes", "[s]\n\"a\" = 1\n", 2, "cannot be in quotes", "leave"},
 	{"key in backticks", "[s]\n`a` = 1\n", 2, "cannot be in quotes", "leave"},
@@ -179,13 +183,13 @@ func TestGrammarRefuses(t *testing.T) {
 // TestEveryBadLineIsReported shows that a load does not stop at the first one,
 // and that one mistake is one problem.
 func TestEveryBadLineIsReported(t *testing.T) {
-	in := "a = 1\n[s\nb = `x\nc\n  d\n[t]\ne = '\n  f\n  g\nh = 1\n"
+	in := "a = 1\n[s\nb = `x\nc\n  d\n[t]\ne = '\n  f\n  g\nh = 1\ni = \x00\n  j\n"
 	_, _, problems := load(file{"f", []byte(in)})
 	var got []int
 	for _, p := range problems {
 		got = append(got, p.Line)
 	}
-	if want := []int{1, 2, 3, 4, 7}; !cmp.Equal(want, got) {
+	if want := []int{1, 2, 3, 4, 7, 11}; !cmp.Equal(want, got) {
 		t.Errorf("lines %v, want %v: %v", got, want, join(problems))
 	}
 }
