@@ -2,7 +2,7 @@ package volume
 
 // Page is the part of a list that is asked for.
 type Page struct {
-	Limit  int    // entries, at least 1
+	Limit  int    // entries, 1 to 1000; 0 means 100
 	Marker string // the next of the page before; empty for the first page
 }
 
@@ -39,4 +39,12 @@ type OperationFilter struct {
 	Method     string
 	ResourceID string
 	Unfinished bool // only those that have not ended
+}
+
+// EventFilter selects events; empty fields select all.
+type EventFilter struct {
+	Page
+	Type        ResourceType
+	ResourceID  string
+	OperationID string
 }

@@ -48,3 +48,10 @@ type Service struct {
 
 // Binary is the value of the column binary for this service.
 const Binary = "cinder-volume"
+
+// ServiceState is a service and how long ago it was last heard of.
+type ServiceState struct {
+	Service
+	// Age is the time since the heartbeat, by the database's clock.
+	Age time.Duration
+}

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"time"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
@@ -20,17 +19,6 @@ func (w *Worker) handleReads(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodGetOperation, w.getOperation)
 }
 
-// page checks the part of a list that is asked for.
-func page(p rpc.Page) (volume.Page, error) {
-	switch {
-	case p.Limit == 0:
-		p.Limit = rpc.DefaultPage
-	case p.Limit < 0 || p.Limit > rpc.MaxPage:
-		return volume.Page{}, fault.New(fault.Invalid, "limit %d is not between 1 and %d", p.Limit, rpc.MaxPage).WithField("limit")
-	}
-	return volume.Page{Limit: p.Limit, Marker: p.Marker}, nil
-}
-
 // project returns the project that a list is restricted to: the caller's own,
 // or, for a caller without one, the project that it asks for.
 func project(ctx context.Context, asked string) string {
@@ -41,41 +29,33 @@ func project(ctx context.Context, asked string) string {
 }
 
 func (w *Worker) listServices(ctx context.Context, r rpc.ListServicesRequest) (rpc.ServicesReply, error) {
-	p, err := page(r.Page)
-	if err != nil {
-		return rpc.ServicesReply{}, err
-	}
-	services, ages, next, err := w.store.Services(ctx, volume.ServiceFilter{Page: p, Host: r.Host})
+	services, next, err := w.store.Services(ctx, volume.ServiceFilter{Page: volume.Page(r.Page), Host: r.Host})
 	if err != nil {
 		return rpc.ServicesReply{}, err
 	}
 	reply := rpc.ServicesReply{Services: make([]rpc.ServiceInfo, len(services)), Next: next}
 	for i, s := range services {
-		reply.Services[i] = w.serviceInfo(s, ages[i])
+		reply.Services[i] = w.serviceInfo(s)
 	}
 	return reply, nil
 }
 
 // serviceInfo tells what the row of a service means. A service that has not
 // begun yet, or has ended, is down however fresh its row is.
-func (w *Worker) serviceInfo(s volume.Service, age time.Duration) rpc.ServiceInfo {
-	info := rpc.ServiceInfo{Service: s, Status: "enabled", State: volume.Up}
+func (w *Worker) serviceInfo(s volume.ServiceState) rpc.ServiceInfo {
+	info := rpc.ServiceInfo{Service: s.Service, Status: "enabled", State: volume.Up}
 	if s.Disabled {
 		info.Status = "disabled"
 	}
-	if age > w.cfg.ServiceDownTime || s.Phase == volume.Starting || s.Phase == volume.Stopped {
+	if s.Age > w.cfg.ServiceDownTime || s.Phase == volume.Starting || s.Phase == volume.Stopped {
 		info.State = volume.Down
 	}
 	return info
 }
 
 func (w *Worker) listVolumes(ctx context.Context, r rpc.ListVolumesRequest) (rpc.VolumesReply, error) {
-	p, err := page(r.Page)
-	if err != nil {
-		return rpc.VolumesReply{}, err
-	}
 	volumes, next, err := w.store.Volumes(ctx, volume.VolumeFilter{
-		Page: p, ProjectID: project(ctx, r.ProjectID), Host: r.Host, Status: r.Status, Name: r.Name,
+		Page: volume.Page(r.Page), ProjectID: project(ctx, r.ProjectID), Host: r.Host, Status: r.Status, Name: r.Name,
 	})
 	return rpc.VolumesReply{Volumes: volumes, Next: next}, err
 }
@@ -108,12 +88,8 @@ func visible(ctx context.Context, owner string) bool {
 }
 
 func (w *Worker) listSnapshots(ctx context.Context, r rpc.ListSnapshotsRequest) (rpc.SnapshotsReply, error) {
-	p, err := page(r.Page)
-	if err != nil {
-		return rpc.SnapshotsReply{}, err
-	}
 	snapshots, next, err := w.store.Snapshots(ctx, volume.SnapshotFilter{
-		Page: p, ProjectID: project(ctx, r.ProjectID), VolumeID: r.VolumeID, Status: r.Status, Name: r.Name,
+		Page: volume.Page(r.Page), ProjectID: project(ctx, r.ProjectID), VolumeID: r.VolumeID, Status: r.Status, Name: r.Name,
 	})
 	return rpc.SnapshotsReply{Snapshots: snapshots, Next: next}, err
 }
@@ -133,12 +109,8 @@ func (w *Worker) getSnapshot(ctx context.Context, r rpc.SnapshotIDRequest) (rpc.
 }
 
 func (w *Worker) listOperations(ctx context.Context, r rpc.ListOperationsRequest) (rpc.OperationsReply, error) {
-	p, err := page(r.Page)
-	if err != nil {
-		return rpc.OperationsReply{}, err
-	}
 	ops, next, err := w.store.Operations(ctx, volume.OperationFilter{
-		Page: p, ProjectID: project(ctx, r.ProjectID), Backend: r.Backend, Status: r.Status, Method: r.Method,
+		Page: volume.Page(r.Page), ProjectID: project(ctx, r.ProjectID), Backend: r.Backend, Status: r.Status, Method: r.Method,
 		ResourceID: r.ResourceID, Unfinished: r.Unfinished,
 	})
 	return rpc.OperationsReply{Operations: ops, Next: next}, err

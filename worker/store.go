@@ -31,8 +31,7 @@ type serviceStore interface {
 // page, empty after the last.
 type reader interface {
 	ID() string
-	// Services also tells the age of each heartbeat, by the database's clock.
-	Services(ctx context.Context, f volume.ServiceFilter) ([]volume.Service, []time.Duration, string, error)
+	Services(ctx context.Context, f volume.ServiceFilter) ([]volume.ServiceState, string, error)
 	Volumes(ctx context.Context, f volume.VolumeFilter) ([]volume.Volume, string, error)
 	Snapshots(ctx context.Context, f volume.SnapshotFilter) ([]volume.Snapshot, string, error)
 	Operations(ctx context.Context, f volume.OperationFilter) ([]volume.Operation, string, error)

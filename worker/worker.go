@@ -127,13 +127,16 @@ type connections struct {
 
 // connect connects to the bus and to the cluster, however long they are away.
 func (w *Worker) connect(ctx context.Context) (c connections) {
-	if c.conn, c.err = w.deps.Connect(ctx); c.err != nil {
-		return c
-	}
-	c.err = w.retry(ctx, "backend", func() (err error) {
-		c.driver, err = w.deps.OpenDriver(ctx)
+	c.err = w.retry(ctx, "bus", func() (err error) {
+		c.conn, err = w.deps.Connect(ctx)
 		return err
 	})
+	if c.err == nil {
+		c.err = w.retry(ctx, "backend", func() (err error) {
+			c.driver, err = w.deps.OpenDriver(ctx)
+			return err
+		})
+	}
 	return c
 }
 

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/volumed/volumed/config"
+	"github.com/volumed/volumed/internal/bus"
+	"github.com/volumed/volumed/store"
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// untilStopped returns a context that ends when the process is asked to stop, or
+// when its parent has died. Further signals change nothing: how long the work
+// may take to end is decided by the drain timeout and by the parent.
+func (a *app) untilStopped(ctx context.Context) context.Context {
+	signal.Ignore(syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		select {
+		case <-asked:
+		case <-a.parent.Died():
+		}
+		cancel()
+	}()
+	return ctx
+}
+
+func (a *app) busCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "bus", Args: cobra.NoArgs,
+		Short: "Run the message bus of this host, for use without an external NATS server",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, cfg, err := a.load()
+			if err != nil {
+				return exit(err)
+			}
+			log, err := newLogger(cfg, "bus")
+			if err != nil {
+				return exit(err)
+			}
+			err = bus.Run(a.untilStopped(cmd.Context()), bus.Config{
+				StatePath: cfg.Default.StatePath, Listen: cfg.NATS.Listen,
+			}, a.parent.Ready, log)
+			return exit(err)
+		},
+	}
+}
+
+func (a *app) dbSyncCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "db-sync", Args: cobra.NoArgs,
+		Short: "Bring the database to the schema of this version",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, cfg, err := a.load()
+			if err != nil {
+				return exit(err)
+			}
+			log, err := newLogger(cfg, "db-sync")
+			if err != nil {
+				return exit(err)
+			}
+			if err := os.MkdirAll(cfg.Default.StatePath, 0o750); err != nil {
+				return exit(err)
+			}
+			ctx, cancel := context.WithTimeout(a.untilStopped(cmd.Context()), cfg.Launcher.DBSyncTimeout)
+			defer cancel()
+			return exit(store.Migrate(ctx, cfg.Database.Connection.Reveal(), log))
+		},
+	}
+}
+
+func (a *app) checkConfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check-config", Args: cobra.NoArgs,
+		Short: "Report every problem of the configuration, with file and line",
+		RunE: func(*cobra.Command, []string) error {
+			_, cfg, err := a.load()
+			if err != nil {
+				return exit(err)
+			}
+			return reportConfig(cfg)
+		},
+	}
+}
+
+// reportConfig prints what there is to say about a configuration that loads.
+// Problems of single backends make it fail, since those would not start.
+func reportConfig(cfg *config.Config) error {
+	for _, p := range cfg.Problems() {
+		fmt.Fprintln(os.Stderr, p.Error())
+	}
+	started := 0
+	for i := range cfg.Backends {
+		if cfg.Backends[i].Err == nil {
+			started++
+		}
+	}
+	fmt.Printf("%d of %d backends can start\n", started, len(cfg.Backends))
+	if started < len(cfg.Backends) {
+		return &exitError{code: lifeline.ExitConfig}
+	}
+	return nil
+}

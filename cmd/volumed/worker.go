@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/volumed/volumed/config"
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/store"
+	"github.com/volumed/volumed/supervisor/lifeline"
+	"github.com/volumed/volumed/volume"
+	"github.com/volumed/volumed/worker"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	var backend string
+	cmd := &cobra.Command{
+		Use: "worker --backend NAME", Args: cobra.NoArgs,
+		Short: "Serve one backend",
+		Long: `worker serves one backend, in the foreground. The supervisor starts one for each;
+it can also be run by hand or by systemd, one unit for each backend, once
+"volumed db-sync" has been run.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return exit(a.work(cmd.Context(), backend)) },
+	}
+	cmd.Flags().StringVar(&backend, "backend", "", "section of the backend (required)")
+	_ = cmd.MarkFlagRequired("backend")
+	return cmd
+}
+
+func (a *app) work(ctx context.Context, name string) error {
+	_, cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	b, ok := cfg.Backend(name)
+	if !ok {
+		return fault.New(fault.Invalid, "no backend %s in enabled_backends: %s", name, strings.Join(cfg.Default.EnabledBackends, ", "))
+	}
+	if b.Err != nil {
+		return fault.New(fault.Invalid, "%w", b.Err)
+	}
+	log, err := newLogger(cfg, "worker", "backend", name)
+	if err != nil {
+		return err
+	}
+	release, err := a.lockBackend(cfg, b)
+	if err != nil {
+		return err
+	}
+	defer release()
+	w := worker.New(workerConfig(cfg, b), worker.Deps{
+		OpenStore: func(ctx context.Context) (worker.Store, error) {
+			return store.Open(ctx, cfg.Database.Connection.Reveal(), store.Options{})
+		},
+		OpenDriver: func(ctx context.Context) (driver.Driver, error) { return openDriver(ctx, cfg, b, log) },
+		Connect:    func(ctx context.Context) (*rpc.Conn, error) { return connect(ctx, cfg, b, log) },
+		Parent:     parent{a.parent},
+		Log:        log,
+	})
+	return w.Run(a.untilStopped(ctx))
+}
+
+// lockBackend keeps a second worker of the same service from running on this
+// host. Under our supervisor the lock is inherited.
+func (a *app) lockBackend(cfg *config.Config, b *config.Backend) (release func(), err error) {
+	if a.parent.Locked() {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(cfg.Default.StatePath, 0o750); err != nil {
+		return nil, err
+	}
+	lock, err := lifeline.TakeLock(lockPath(cfg, b))
+	var held *lifeline.HeldError
+	if errors.As(err, &held) {
+		return nil, fault.New(fault.Busy, "backend %s is served by pid %d already", b.Name, held.Holder.PID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = lock.Close() }, lock.Note(lifeline.Holder{PID: os.Getpid()})
+}
+
+// parent is the worker's view of whoever started it.
+type parent struct{ *lifeline.Parent }
+
+// Phase tells the phase in the words of the protocol.
+func (p parent) Phase(phase volume.Phase, reason string) {
+	state := lifeline.Init
+	switch phase {
+	case volume.Ready:
+		state = lifeline.Ready
+	case volume.Degraded:
+		state = lifeline.Degraded
+	case volume.Draining, volume.Stopped:
+		state = lifeline.Draining
+	case volume.Starting:
+	}
+	p.State(state, reason)
+}
+
+// pingInterval is how often a worker checks that its backend serves it.
+const pingInterval = 10 * time.Second
+
+func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
+	keep := time.Duration(0)
+	if b.EnableDeferredDeletion {
+		keep = b.DeferredDeletionDelay
+	}
+	cluster := ""
+	if cfg.Default.Cluster != "" {
+		cluster = cfg.Default.Cluster + "@" + b.Name
+	}
+	return worker.Config{
+		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, AvailabilityZone: b.AvailabilityZone(cfg),
+		Version: version, EnableNewServices: cfg.Default.EnableNewServices,
+		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
+		ReportInterval: cfg.Default.ReportInterval, ServiceDownTime: cfg.Default.ServiceDownTime,
+		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval,
+		Retention: cfg.Default.OperationRetention, DrainTimeout: cfg.Default.GracefulShutdownTimeout,
+		DeletedKeep: keep, Lanes: lanes(b),
+		RPC: rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
+	}
+}
+
+// laneQueue is how many operations of a lane may be unfinished: far more than
+// a service has in a day, and still few enough to be taken over in seconds.
+const laneQueue = 100_000
+
+// lanes divides the native threads of the backend.
+func lanes(b *config.Backend) map[operation.Lane]operation.Limits {
+	bulk := b.RBDConcurrentFlattenOperations
+	if bulk == 0 {
+		bulk = b.BackendNativeThreadsPoolSize / 2
+	}
+	return map[operation.Lane]operation.Limits{
+		operation.Control: {Slots: b.BackendNativeThreadsPoolSize, Queue: laneQueue},
+		operation.Work:    {Slots: b.BackendNativeThreadsPoolSize, Queue: laneQueue},
+		operation.Bulk:    {Slots: bulk, Queue: laneQueue},
+	}
+}
+
+// connect opens the connection to the bus: the configured one, or the one of
+// this host.
+func connect(ctx context.Context, cfg *config.Config, b *config.Backend, log hclog.Logger) (*rpc.Conn, error) {
+	url := cfg.NATS.URL.Reveal()
+	if url == "" {
+		own, err := os.ReadFile(filepath.Join(cfg.Default.StatePath, "bus.url"))
+		if err != nil {
+			return nil, fault.New(fault.Unavailable, "no bus: %w", err).
+				WithHint("set [nats] url, or start volumed, which runs a bus of its own")
+		}
+		url = strings.TrimSpace(string(own))
+	}
+	return rpc.Connect(ctx, rpc.ConnConfig{
+		URL: url, Name: b.ServiceHost(cfg), Creds: cfg.NATS.Creds.Reveal(), NKey: cfg.NATS.NKey.Reveal(),
+		TLSCA: cfg.NATS.TLSCA, TLSCert: cfg.NATS.TLSCert, TLSKey: cfg.NATS.TLSKey,
+		ReconnectWait: cfg.NATS.ReconnectWait, ReconnectJitter: cfg.NATS.ReconnectJitter,
+		PingInterval: cfg.NATS.PingInterval, PingMaxOut: cfg.NATS.PingMaxOut,
+	}, log)
+}
