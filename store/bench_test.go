@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,9 +20,15 @@ func benchmarkAcceptFinish(b *testing.B, url string) {
 	db := storetest.Open(b, url)
 	fence := storetest.TakeOver(b, db, "node@rbd0")
 	b.ReportAllocs()
+	var took []time.Duration
 	for b.Loop() {
+		begin := time.Now()
 		acceptFinish(b, db, fence)
+		took = append(took, time.Since(begin))
 	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
 
 func acceptFinish(b *testing.B, db *store.DB, fence operation.Fence) {

@@ -8,13 +8,8 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
 )
-
-// Page is the part of a list that a reader asks for.
-type Page struct {
-	Limit  int    // entries wanted, 1 to 1000; 0 means 100
-	Marker string // what the list before returned; empty for the first page
-}
 
 // Limits of a page.
 const (
@@ -55,7 +50,7 @@ func (q *selection) onHost(host string) {
 
 // page checks p and goes on after its marker, in a list ordered by created_at and
 // id, newest first.
-func (q *selection) page(p Page) error {
+func (q *selection) page(p volume.Page) error {
 	if err := q.take(p); err != nil || p.Marker == "" {
 		return err
 	}
@@ -72,7 +67,7 @@ func (q *selection) page(p Page) error {
 }
 
 // pageByID does the same for a list ordered by a growing id.
-func (q *selection) pageByID(p Page) error {
+func (q *selection) pageByID(p volume.Page) error {
 	if err := q.take(p); err != nil || p.Marker == "" {
 		return err
 	}
@@ -84,7 +79,7 @@ func (q *selection) pageByID(p Page) error {
 	return nil
 }
 
-func (q *selection) take(p Page) error {
+func (q *selection) take(p volume.Page) error {
 	switch {
 	case p.Limit < 0 || p.Limit > maxPage:
 		return fault.New(fault.Invalid, "limit is %d; it must be 1 to %d", p.Limit, maxPage).WithField("limit")

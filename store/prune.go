@@ -8,11 +8,13 @@ import (
 // pruneBatch keeps one transaction of Prune about as short as another write.
 const pruneBatch = 100
 
-var deleteFinished = `DELETE FROM operations WHERE id IN (
+// An operation does not end before it is created: the condition on created_at
+// changes nothing but lets the index operations_created be used.
+const deleteFinished = `DELETE FROM operations WHERE id IN (
 	SELECT id FROM operations
-	WHERE status IN ('succeeded', 'failed', 'cancelled') AND finished_at < $1
+	WHERE status IN ('succeeded', 'failed', 'cancelled') AND created_at < $1 AND finished_at < $1
 		AND NOT EXISTS (SELECT 1 FROM claims WHERE operation_id = operations.id)
-	ORDER BY finished_at LIMIT $2) RETURNING id`
+	ORDER BY created_at, id LIMIT $2) RETURNING id`
 
 // Prune removes operations that ended before the given time, with their events,
 // and returns their number. It works in small transactions between which other

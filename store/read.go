@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/volumed/volumed/volume"
 )
@@ -14,24 +13,8 @@ import (
 // fault.Invalid for a page that cannot be, fault.Unavailable for a database that
 // does not answer; a cancelled ctx ends them.
 
-// ServiceFilter selects services.
-type ServiceFilter struct {
-	Page
-	Host string // host@backend, or the backend alone
-}
-
-// ServiceState is a service and how long ago it was last heard of.
-type ServiceState struct {
-	volume.Service
-	// Age is the time since the heartbeat, by the database's clock.
-	Age time.Duration
-}
-
-// Up reports whether the last heartbeat is at most window ago.
-func (s *ServiceState) Up(window time.Duration) bool { return s.Age <= window }
-
 // Services returns services in the order in which they first came.
-func (db *DB) Services(ctx context.Context, f ServiceFilter) ([]ServiceState, string, error) {
+func (db *DB) Services(ctx context.Context, f volume.ServiceFilter) ([]volume.ServiceState, string, error) {
 	var q selection
 	if err := q.pageByID(f.Page); err != nil {
 		return nil, "", err
@@ -40,24 +23,15 @@ func (db *DB) Services(ctx context.Context, f ServiceFilter) ([]ServiceState, st
 		q.where(`(host = ? OR (length(host) > length(CAST(? AS TEXT))
 			AND substr(host, length(host) - length(CAST(? AS TEXT))) = '@' || CAST(? AS TEXT)))`, f.Host)
 	}
-	fields := func(s *ServiceState) []any { return append(serviceFields(&s.Service), (*int64)(&s.Age)) }
+	fields := func(s *volume.ServiceState) []any { return append(serviceFields(&s.Service), (*int64)(&s.Age)) }
 	rows, err := all(db.reader(ctx), fields,
 		q.sql("SELECT "+serviceRow+", ("+db.d.now+" - updated_at) * 1000 FROM services", byID), q.args...)
-	page, next := cut(&q, rows, func(s *ServiceState) string { return strconv.FormatInt(s.ID, 10) })
+	page, next := cut(&q, rows, func(s *volume.ServiceState) string { return strconv.FormatInt(s.ID, 10) })
 	return page, next, err
 }
 
-// VolumeFilter selects volumes.
-type VolumeFilter struct {
-	Page
-	ProjectID string
-	Host      string // service host, with or without #pool
-	Status    volume.Status
-	Name      string
-}
-
 // Volumes returns volumes that are not deleted, newest first.
-func (db *DB) Volumes(ctx context.Context, f VolumeFilter) ([]volume.Volume, string, error) {
+func (db *DB) Volumes(ctx context.Context, f volume.VolumeFilter) ([]volume.Volume, string, error) {
 	var q selection
 	q.always("deleted_at IS NULL")
 	q.equal("project_id", f.ProjectID)
@@ -77,6 +51,11 @@ func (db *DB) Volume(ctx context.Context, id string) (volume.Volume, error) {
 	return get(db.reader(ctx), volumeFields, volumeResource(id), selectVolume, id)
 }
 
+// VolumeRecord returns a volume, also one of which only the record remains.
+func (db *DB) VolumeRecord(ctx context.Context, id string) (volume.Volume, error) {
+	return get(db.reader(ctx), volumeFields, volumeResource(id), selectVolumes+" WHERE id = $1", id)
+}
+
 // AllocatedGB returns the sum of the sizes, in GiB, of the volumes on the service
 // host or, if it names one, on the pool.
 func (db *DB) AllocatedGB(ctx context.Context, host string) (int64, error) {
@@ -89,17 +68,8 @@ func (db *DB) AllocatedGB(ctx context.Context, host string) (int64, error) {
 	return sum, err
 }
 
-// SnapshotFilter selects snapshots.
-type SnapshotFilter struct {
-	Page
-	ProjectID string
-	VolumeID  string
-	Status    volume.Status
-	Name      string
-}
-
 // Snapshots returns snapshots that are not deleted, newest first.
-func (db *DB) Snapshots(ctx context.Context, f SnapshotFilter) ([]volume.Snapshot, string, error) {
+func (db *DB) Snapshots(ctx context.Context, f volume.SnapshotFilter) ([]volume.Snapshot, string, error) {
 	var q selection
 	q.always("deleted_at IS NULL")
 	q.equal("project_id", f.ProjectID)
@@ -119,19 +89,13 @@ func (db *DB) Snapshot(ctx context.Context, id string) (volume.Snapshot, error) 
 	return get(db.reader(ctx), snapshotFields, snapshotResource(id), selectSnapshot, id)
 }
 
-// OperationFilter selects operations.
-type OperationFilter struct {
-	Page
-	ProjectID  string
-	Backend    string // service host
-	Status     volume.OperationStatus
-	Method     string
-	ResourceID string
-	Unfinished bool // only those that have not ended
+// SnapshotRecord returns a snapshot, also one of which only the record remains.
+func (db *DB) SnapshotRecord(ctx context.Context, id string) (volume.Snapshot, error) {
+	return get(db.reader(ctx), snapshotFields, snapshotResource(id), selectSnapshots+" WHERE id = $1", id)
 }
 
 // Operations returns operations, newest first.
-func (db *DB) Operations(ctx context.Context, f OperationFilter) ([]volume.Operation, string, error) {
+func (db *DB) Operations(ctx context.Context, f volume.OperationFilter) ([]volume.Operation, string, error) {
 	var q selection
 	q.equal("project_id", f.ProjectID)
 	q.equal("backend", f.Backend)
@@ -149,16 +113,8 @@ func (db *DB) Operations(ctx context.Context, f OperationFilter) ([]volume.Opera
 	return page, next, err
 }
 
-// EventFilter selects events.
-type EventFilter struct {
-	Page
-	Type        volume.ResourceType
-	ResourceID  string
-	OperationID string
-}
-
 // Events returns events in the order in which they were committed.
-func (db *DB) Events(ctx context.Context, f EventFilter) ([]volume.Event, string, error) {
+func (db *DB) Events(ctx context.Context, f volume.EventFilter) ([]volume.Event, string, error) {
 	var q selection
 	q.equal("resource_type", string(f.Type))
 	q.equal("resource_id", f.ResourceID)

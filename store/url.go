@@ -31,8 +31,11 @@ func parse(connection string) (target, error) {
 			return nil, badURL("the path of a SQLite file must be absolute: sqlite:////var/lib/volumed/volumed.db has four slashes")
 		}
 		return sqliteFile(filepath.Clean(path)), nil
+	case "postgresql", "postgres":
+		u.Scheme = "postgres"
+		return postgresURL(u.String()), nil
 	default:
-		return nil, badURL("its scheme must be sqlite")
+		return nil, badURL("its scheme must be sqlite or postgresql")
 	}
 }
 

@@ -140,8 +140,6 @@ CREATE INDEX operations_project ON operations (project_id, created_at, id);
 CREATE INDEX operations_resource ON operations (resource_id, created_at, id);
 CREATE INDEX operations_unfinished ON operations (backend, created_at, id)
     WHERE status IN ('queued', 'running', 'waiting');
-CREATE INDEX operations_finished ON operations (finished_at)
-    WHERE status IN ('succeeded', 'failed', 'cancelled');
 
 CREATE TABLE claims (
     resource_type TEXT    NOT NULL,
