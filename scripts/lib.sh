@@ -2,8 +2,12 @@
 # What the scripts share: messages on stderr (or say_fd), so that stdout stays free for results.
 
 say_fd=2
-say() { printf '%s: %s\n' "${0##*/}" "$*" >&"$say_fd"; }
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&"$say_fd" || true; }
 die() { say "$@"; exit 1; }
+
+# owned: for a script that ends when its owner does. Ctrl-C reaches the whole terminal, but the owner decides when this
+# ends; and the owner who was killed no longer reads messages, which must not keep the work from being undone.
+owned() { trap '' INT PIPE; }
 
 # port_free PORT: nothing on this machine listens on that TCP port.
 port_free() {
