@@ -37,7 +37,8 @@ type CallOptions struct {
 // connection, is asked for again under the same request id, so a ctx without a
 // deadline waits as long as it takes. Errors are faults: fault.KindOf tells what
 // to do, and OperationOf has the operation when the service sent one. Where
-// nobody answers for the service the error is fault.Unavailable at once. A
+// nobody answers for the service the error is fault.Unavailable at once, or, after
+// a loss of the connection, in three seconds. A
 // Client may be used by many goroutines.
 type Client struct {
 	conn *Conn
@@ -50,8 +51,13 @@ func NewClient(conn *Conn, opts Options) *Client {
 	return &Client{conn: conn, opts: opts}
 }
 
-// pause is the least time between two attempts.
-const pause = 50 * time.Millisecond
+const (
+	// pause is the least time between two attempts.
+	pause = 50 * time.Millisecond
+	// settle is how long after a loss of the connection "nobody answers" is not
+	// believed: the services lost theirs too, and come back when they do.
+	settle = 3 * time.Second
+)
 
 // invocation is one call of a client, whatever the number of attempts.
 type invocation struct {
@@ -89,20 +95,28 @@ func invoke[Resp any](ctx context.Context, c *Client, service, method string, re
 
 // do repeats the request until it is answered.
 func (i *invocation) do(ctx context.Context) (*nats.Msg, error) {
+	var lost time.Time // when the connection was seen to be away
 	for {
-		if err := i.conn.WaitConnected(ctx); err != nil {
-			return nil, i.unanswered(ctx, err)
+		if !i.conn.Connected() {
+			if err := i.conn.WaitConnected(ctx); err != nil {
+				return nil, i.unanswered(ctx, err)
+			}
+			lost = time.Now()
 		}
 		reply, err := i.attempt(ctx)
 		switch {
 		case err == nil:
 			return reply, decodeError(reply)
 		case errors.Is(err, nats.ErrNoResponders):
-			return nil, i.nobody()
+			if time.Since(lost) > settle {
+				return nil, i.nobody()
+			}
 		case errors.Is(err, nats.ErrMaxPayload):
 			return nil, fault.New(fault.Invalid, "the request has %d bytes, more than the server takes", len(i.body))
 		case ctx.Err() != nil:
 			return nil, i.unanswered(ctx, ctx.Err())
+		case !errors.Is(err, context.DeadlineExceeded):
+			lost = time.Now()
 		}
 		select {
 		case <-time.After(pause):

@@ -23,7 +23,9 @@ func TestErrorRoundTrip(t *testing.T) {
 	url := rpctest.NewServer(t).URL()
 	var answer error
 	serve(t, url, rpc.Config{}, func(s *rpc.Server) {
-		create(s, func(context.Context, rpc.CreateVolumeRequest) (rpc.VolumeReply, error) { return rpc.VolumeReply{}, answer })
+		create(s, func(context.Context, rpc.CreateVolumeRequest) (rpc.VolumeReply, error) {
+			return rpc.VolumeReply{}, answer
+		})
 	})
 	c, nc := client(t, url), raw(t, url)
 	for _, kind := range fault.Kinds() {
