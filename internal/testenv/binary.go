@@ -1,7 +1,7 @@
 package testenv
 
 import (
-	"fmt"
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,13 +57,11 @@ func build(t testing.TB, name string, cgo bool, tags []string) string {
 func cephTag(t testing.TB, root string) string {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(root, "scripts", "ceph-tag"))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		var stderr []byte
-		if exit, ok := err.(*exec.ExitError); ok {
-			stderr = exit.Stderr
-		}
-		t.Fatal(fmt.Errorf("scripts/ceph-tag: %w\n%s", err, stderr))
+		t.Fatalf("scripts/ceph-tag: %v\n%s", err, stderr.Bytes())
 	}
 	return strings.TrimSpace(string(out))
 }

@@ -1,0 +1,55 @@
+# make help lists what can be done. Every target works in a fresh clone; packages that are missing get installed.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help deps build run test lint bench demo generate fmt clean
+
+# Further build tags, such as crashpoints.
+TAGS ?=
+version := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
+ldflags := -X main.version=$(version)
+# Expanded when a recipe runs: librbd may only just have been installed.
+comma := ,
+go_tags = $(or $(shell scripts/ceph-tag),$(error scripts/ceph-tag failed, see above))$(if $(TAGS),$(comma)$(TAGS))
+lint_tool = $(CURDIR)/bin/tools/golangci-lint
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps:
+	@scripts/install-deps
+
+build: deps ## bin/volumed and bin/volumectl; TAGS=crashpoints for the named points at which it can be killed
+	go build -tags '$(go_tags)' -ldflags '$(ldflags)' -o bin/volumed ./cmd/volumed
+	CGO_ENABLED=0 go build -ldflags '$(ldflags)' -o bin/volumectl ./cmd/volumectl
+
+run: build ## one-node Ceph and volumed with two RBD backends, in the foreground; Ctrl-C stops all
+	@scripts/run
+
+test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and NATS
+	scripts/with-cluster go test -race -tags '$(go_tags)' ./...
+
+lint: deps ## formatting, vet, golangci-lint, shellcheck, go.mod
+	@scripts/install-deps --lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted; make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet -tags '$(go_tags)' ./...
+	$(lint_tool) run --build-tags '$(go_tags)' ./...
+	shellcheck -x $$(git ls-files scripts) .ci/run
+	go mod tidy -e -diff
+
+bench: build ## each figure beside its floor, measured in the same run
+	go run -tags '$(go_tags)' ./bench
+
+demo: build ## a tour on real Ceph that checks every claim from outside
+	@scripts/demo
+
+generate: ## generated files: JSON Schemas, the sample configuration
+	go generate ./...
+
+fmt: ## gofumpt and the order of imports
+	@scripts/install-deps --lint
+	$(lint_tool) fmt
+
+clean: ## what was built and what make run left; stops a cluster of make run that is left over
+	@scripts/devcluster down .run/ceph
+	rm -rf bin dist .run .dev
