@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,7 +17,8 @@ import (
 )
 
 // Publisher sends out what was committed. Its methods must not block: readers
-// who miss a message find the truth in the journal.
+// who miss a message find the truth in the journal. What is published about one
+// operation comes in the order of its commits.
 type Publisher interface {
 	PublishOperation(op volume.Operation)
 	PublishEvent(e volume.Event)
@@ -30,90 +32,107 @@ type Config struct {
 	Lanes     map[Lane]Limits
 	Log       hclog.Logger
 	// OnFenced is called once, when a newer process has taken the service over.
+	// It is called from the middle of the work: it must not block, nor call Stop.
 	OnFenced func(error)
 }
 
 // Engine runs the operations of one service. It is made by New, given its
 // methods by Register, then brought up by Recover and Start, and ended by Stop.
+// It is not started again.
 type Engine struct {
 	cfg     Config
 	methods map[string]definition
 	lanes   map[Lane]*lane
+	flusher *flusher
 
-	// ctx ends, with the cause errLeft, when the engine stops: what waits then
-	// leaves its operation to the next process. hard ends when the time to stop
-	// is over.
+	// ctx ends when the engine stops or is fenced: what waits then leaves its
+	// operation to the next process. hard ends when the time to stop is over.
+	// The cause of both is errLeft.
 	ctx   context.Context
 	leave context.CancelCauseFunc
 	hard  context.Context
-	cut   context.CancelFunc
+	cut   context.CancelCauseFunc
 
-	flusher *flusher
-	running sync.WaitGroup
+	running sync.WaitGroup // tasks, and accepts that are not decided yet
 	fenced  sync.Once
+	away    atomic.Bool // the journal did not take the last write
 
-	mu    sync.Mutex
-	open  bool
-	tasks map[string]*Task
+	// mu comes before the mu of a task, where both are held.
+	mu      sync.Mutex
+	open    bool
+	tasks   map[string]*Task
+	blocked map[*Task][]string // what each of these waits for
 }
 
 // errLeft ends the run of an operation that stays unfinished, for the next
 // process to take up.
-var errLeft = errors.New("left for the next process")
+var errLeft = fault.New(fault.Cancelled, "left for the next process")
+
+// stopGrace is how long Stop waits, when its time is over, for steps that hear
+// that it is. Not all do: a call into a library may be deaf.
+const stopGrace = time.Second
 
 // New returns an engine without methods.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, methods: map[string]definition{}, lanes: map[Lane]*lane{}, tasks: map[string]*Task{}}
+	e := &Engine{
+		cfg: cfg, methods: map[string]definition{}, lanes: map[Lane]*lane{},
+		tasks: map[string]*Task{}, blocked: map[*Task][]string{},
+	}
 	for name, limits := range cfg.Lanes {
 		e.lanes[name] = newLane(name, limits)
 	}
 	e.ctx, e.leave = context.WithCancelCause(context.Background())
-	e.hard, e.cut = context.WithCancel(context.Background())
+	e.hard, e.cut = context.WithCancelCause(context.Background())
 	e.flusher = newFlusher(e)
 	return e
 }
 
 // Recover takes over every unfinished operation of the service, without running
-// any yet. It returns how many there are.
+// any yet. It returns how many there are. After an error it may be called again.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
 	ops, err := e.cfg.Journal.Claim(ctx, e.cfg.Fence)
 	if err != nil {
 		return 0, fmt.Errorf("claim unfinished operations: %w", err)
 	}
-	for i := range ops {
-		e.adopt(&ops[i])
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, op := range ops {
+		e.adopt(op)
 	}
 	return len(ops), nil
 }
 
-// adopt makes a task of an operation that was accepted by an earlier process.
-// One that this version cannot run is left where it is, for one that can.
-func (e *Engine) adopt(op *volume.Operation) {
-	d, b, err := e.bindOperation(op)
+// adopt makes a task of an operation that is in the journal already. One that
+// this version cannot run is left where it is, for one that can. e.mu is held.
+func (e *Engine) adopt(op volume.Operation) *Task {
+	d, b, err := e.bindOperation(&op)
 	if err != nil {
 		e.cfg.Log.Error("cannot take up operation", "operation", op.ID, "method", op.Method, "error", err)
-		return
+		return nil
 	}
-	t := newTask(e, d, b, *op)
+	t := newTask(e, d, b, op)
 	t.recovered = true
 	e.lanes[d.lane].enter()
-	e.mu.Lock()
 	e.tasks[op.ID] = t
-	e.mu.Unlock()
+	return t
 }
 
-// Start opens the engine for requests and runs what Recover took over.
+// Start opens the engine for requests and runs what Recover took over. An engine
+// that was stopped before stays so.
 func (e *Engine) Start() {
-	e.flusher.start()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.ctx.Err() != nil {
+		return
+	}
 	e.open = true
+	e.flusher.start()
 	for _, t := range e.tasks {
 		e.launch(t)
 	}
 }
 
-// launch runs a task that is in e.tasks. e.mu is held.
+// launch runs a task that is in e.tasks. e.mu is held, and e.open.
 func (e *Engine) launch(t *Task) {
 	e.running.Add(1)
 	go func() {
@@ -122,236 +141,62 @@ func (e *Engine) launch(t *Task) {
 		e.lanes[t.lane].leave()
 		e.mu.Lock()
 		delete(e.tasks, t.op.ID)
+		delete(e.blocked, t)
 		e.mu.Unlock()
-		close(t.done)
-		e.wake(t)
+		t.close()
+		e.wake(t.Operation())
 	}()
-}
-
-// Submit accepts a request: once it returns an operation, that operation will
-// end, whatever happens to this process. A request that was accepted before, in
-// whichever process, gets the operation that it got then. Kinds: those of the
-// method's Accept; Conflict for a request id that was used for something else;
-// Overloaded for a full lane; Unavailable when nothing can be accepted now, or
-// when it is not known whether the request was accepted: repeating it with the
-// same request id is then the way to find out.
-func (e *Engine) Submit(ctx context.Context, r Request) (volume.Operation, error) {
-	d, ok := e.methods[r.Method]
-	if !ok {
-		return volume.Operation{}, fault.New(fault.Unsupported, "unknown method %s", r.Method)
-	}
-	if err := e.admissible(ctx, r); err != nil {
-		return volume.Operation{}, err
-	}
-	op, err := r.operation(e.cfg.Fence.Host)
-	if err != nil {
-		return volume.Operation{}, err
-	}
-	if err := e.lanes[d.lane].admit(); err != nil {
-		return volume.Operation{}, err
-	}
-	var accepted acceptance
-	// A caller that goes away must not leave an accepted operation without
-	// anyone to run it, so the write does not end with the caller.
-	err = e.write(context.WithoutCancel(ctx), func(tx Tx) error {
-		accepted, err = e.accept(tx, *op)
-		return err
-	})
-	if err != nil || accepted.task == nil {
-		e.lanes[d.lane].leave()
-	}
-	if err != nil {
-		e.recheck(op.ID, err)
-		return volume.Operation{}, err
-	}
-	e.begin(accepted)
-	return accepted.op, nil
-}
-
-// admissible refuses what must not even be tried.
-func (e *Engine) admissible(ctx context.Context, r Request) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !r.Deadline.IsZero() && time.Now().After(r.Deadline) {
-		return fault.New(fault.Invalid, "the deadline %s has passed", r.Deadline.Format(time.RFC3339)).WithField("deadline")
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.open {
-		return fault.New(fault.Unavailable, "%s takes no requests now", e.cfg.Fence.Host).WithRetryAfter(retryFirst)
-	}
-	return nil
-}
-
-// begin runs what an accept has made. An engine that was stopped meanwhile
-// leaves it to the next process.
-func (e *Engine) begin(a acceptance) {
-	if a.task == nil {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.open {
-		return
-	}
-	e.tasks[a.op.ID] = a.task
-	e.launch(a.task)
-}
-
-// recheck finds out, once the journal answers again, whether an accept whose
-// outcome is unknown was committed after all, and runs the operation if so.
-func (e *Engine) recheck(id string, err error) {
-	if k := fault.KindOf(err); k != fault.Unavailable && k != fault.Internal {
-		return
-	}
-	e.running.Add(1)
-	go func() {
-		defer e.running.Done()
-		var op volume.Operation
-		if e.persist(e.ctx, "finding out whether a request was accepted", func() (err error) {
-			op, err = e.cfg.Journal.Operation(e.ctx, id)
-			return err
-		}) != nil || op.Status.Terminal() {
-			return
-		}
-		e.adopt(&op)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if t := e.tasks[id]; t != nil && e.open {
-			e.launch(t)
-		}
-	}()
-}
-
-// acceptance is the outcome of one accept: a task to run, or none for a request
-// that was accepted before.
-type acceptance struct {
-	op   volume.Operation
-	task *Task
-}
-
-// accept writes the operation and what its method wants written with it.
-func (e *Engine) accept(tx Tx, op volume.Operation) (acceptance, error) {
-	switch prior, err := tx.OperationByRequest(op.ProjectID, op.RequestID); {
-	case err == nil && prior.ArgHash == op.ArgHash:
-		return acceptance{op: prior}, nil
-	case err == nil:
-		return acceptance{}, fault.New(fault.Conflict, "request id %s was used for another request: %s of %s", op.RequestID, prior.Method, prior.Resource).
-			WithField("request_id").WithBlockers("operation " + prior.ID)
-	case !errors.Is(err, fault.NotFound):
-		return acceptance{}, err
-	}
-	d, b, err := e.bindOperation(&op)
-	if err != nil {
-		return acceptance{}, err
-	}
-	op.Epoch, op.Type, op.Lane = e.cfg.Fence.Epoch, d.resource, string(d.lane)
-	if err := b.accept(tx, &op); err != nil {
-		return acceptance{}, err
-	}
-	if op.Args, err = b.encode(); err != nil {
-		return acceptance{}, err
-	}
-	if err := tx.Claim(op.ID, op.Resource, d.target); err != nil {
-		return acceptance{}, err
-	}
-	t := newTask(e, d, b, op)
-	if d.target == Exclusive {
-		if t.holders, err = tx.Holders(op.ID, op.Resource); err != nil {
-			return acceptance{}, err
-		}
-		if len(t.holders) > 0 {
-			t.op.Status, t.op.Reason = volume.Waiting, held(op.Resource, t.holders).Message
-		}
-	}
-	if err := tx.InsertOperation(&t.op); err != nil {
-		return acceptance{}, err
-	}
-	return acceptance{op: t.op, task: t}, nil
-}
-
-// Wait returns the operation as soon as it has ended, and as it is when ctx ends
-// before. It never returns an error for an operation that did not succeed: the
-// operation tells. Kinds: NotFound, Unavailable.
-func (e *Engine) Wait(ctx context.Context, id string) (volume.Operation, error) {
-	e.mu.Lock()
-	t := e.tasks[id]
-	e.mu.Unlock()
-	if t == nil {
-		return e.cfg.Journal.Operation(context.WithoutCancel(ctx), id)
-	}
-	select {
-	case <-t.done:
-	case <-ctx.Done():
-	}
-	return t.Operation(), nil
-}
-
-// Cancel asks the operation to end as soon as it can without leaving anything
-// behind, and returns it as it is then. An operation that is past that point
-// ends as if it had not been asked. Kinds: NotFound; Conflict for one that has
-// ended.
-func (e *Engine) Cancel(ctx context.Context, id string) (volume.Operation, error) {
-	e.mu.Lock()
-	t := e.tasks[id]
-	e.mu.Unlock()
-	if t == nil {
-		op, err := e.cfg.Journal.Operation(ctx, id)
-		if err == nil {
-			err = fault.New(fault.Conflict, "operation %s has ended: %s", id, op.Status)
-		}
-		return op, err
-	}
-	op := t.Operation()
-	op.CancelRequested = true
-	if err := e.write(ctx, func(tx Tx) error { return tx.UpdateOperation(&op) }); err != nil {
-		return volume.Operation{}, err
-	}
-	t.requestCancel()
-	return t.Operation(), nil
 }
 
 // Stop ends the engine: it accepts nothing more, steps that can be repeated
 // cheaply are interrupted, others may end until ctx does. What has not ended
-// then is named in the error and left, as accepted, to the next process.
+// then is named in the error and left, as accepted, to the next process; Stop
+// returns within about a second of the end of ctx, also where a step does not
+// hear that it should end, and nothing is written after it has returned.
 func (e *Engine) Stop(ctx context.Context) error {
-	e.mu.Lock()
-	e.open = false
-	e.mu.Unlock()
-	e.leave(errLeft)
-	defer e.flusher.stop()
-
+	e.close()
 	ended := make(chan struct{})
-	go func() { e.running.Wait(); close(ended) }()
+	go func() {
+		e.running.Wait()
+		e.flusher.stop()
+		close(ended)
+	}()
 	select {
 	case <-ended:
+		e.cut(errLeft)
 		return nil
 	case <-ctx.Done():
 	}
 	unfinished := e.InFlight()
-	e.cut()
-	<-ended
+	e.cut(errLeft)
+	select {
+	case <-ended:
+	case <-time.After(stopGrace):
+	}
 	if len(unfinished) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%d operations did not come to a safe point in time: %s", len(unfinished), strings.Join(names(unfinished), ", "))
 }
 
-// InFlight returns the operations that this engine has not brought to an end,
-// oldest first.
+// close ends the taking of requests and the waiting of operations.
+func (e *Engine) close() {
+	e.mu.Lock()
+	e.open = false
+	e.mu.Unlock()
+	e.leave(errLeft)
+}
+
+// InFlight returns the operations at work in this engine, oldest first. Once it
+// stops, those that are left for the next process are not among them any more.
 func (e *Engine) InFlight() []volume.Operation {
 	e.mu.Lock()
-	tasks := make([]*Task, 0, len(e.tasks))
+	ops := make([]volume.Operation, 0, len(e.tasks))
 	for _, t := range e.tasks {
-		tasks = append(tasks, t)
+		ops = append(ops, t.Operation())
 	}
 	e.mu.Unlock()
-	ops := make([]volume.Operation, len(tasks))
-	for i, t := range tasks {
-		ops[i] = t.Operation()
-	}
-	sort.Slice(ops, func(i, j int) bool { return ops[i].CreatedAt.Before(ops[j].CreatedAt) })
+	slices.SortFunc(ops, func(a, b volume.Operation) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	return ops
 }
 
@@ -363,25 +208,25 @@ func names(ops []volume.Operation) []string {
 	return out
 }
 
-// wake makes those tasks try again now that waited for what t has brought to an end.
-func (e *Engine) wake(ended *Task) {
-	op := ended.Operation()
+// task returns the task of an operation at work in this engine, nil if it is not.
+func (e *Engine) task(id string) *Task {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, t := range e.tasks {
-		t.unblock(op.ID, op.Resource.ID)
-	}
+	return e.tasks[id]
 }
 
 // write is Journal.Write under the engine's fence. Being fenced ends the engine.
+// A change that panics changes nothing.
 func (e *Engine) write(ctx context.Context, change func(tx Tx) error) error {
-	err := e.cfg.Journal.Write(ctx, e.cfg.Fence, change)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err := e.cfg.Journal.Write(ctx, e.cfg.Fence, func(tx Tx) error {
+		return guarded(e.cfg.Log, func() error { return change(tx) })
+	})
 	if errors.Is(err, ErrFenced) {
 		e.fenced.Do(func() {
-			e.mu.Lock()
-			e.open = false
-			e.mu.Unlock()
-			e.leave(errLeft)
+			e.close()
 			if e.cfg.OnFenced != nil {
 				e.cfg.OnFenced(err)
 			}

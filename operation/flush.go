@@ -1,7 +1,8 @@
 package operation
 
 import (
-	"errors"
+	"context"
+	"sync"
 	"time"
 
 	"github.com/volumed/volumed/fault"
@@ -16,32 +17,58 @@ const flushInterval = time.Second
 // within the next second together after it. It is idle while nothing changes.
 type flusher struct {
 	engine *Engine
-	signal chan struct{} // holds one token: something is dirty
+	signal chan struct{} // holds one token: something has changed
 	quit   chan struct{}
-	ended  chan struct{}
+	// turn holds a token while the copy of an operation is on its way into the
+	// journal, so that an older copy never overtakes a newer one.
+	turn chan struct{}
+
+	running sync.WaitGroup
+	once    sync.Once // for quit
+
+	mu      sync.Mutex
+	changed map[*Task]struct{}
 }
 
 func newFlusher(e *Engine) *flusher {
-	return &flusher{engine: e, signal: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{})}
+	return &flusher{
+		engine: e, signal: make(chan struct{}, 1), quit: make(chan struct{}),
+		turn: make(chan struct{}, 1), changed: map[*Task]struct{}{},
+	}
 }
 
-func (f *flusher) kick() {
+// add has the task's operation written soon.
+func (f *flusher) add(t *Task) {
+	f.mu.Lock()
+	f.changed[t] = struct{}{}
+	f.mu.Unlock()
 	select {
 	case f.signal <- struct{}{}:
 	default:
 	}
 }
 
-func (f *flusher) start() { go f.run() }
+// take returns the tasks to be written, and forgets them.
+func (f *flusher) take() []*Task {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	tasks := make([]*Task, 0, len(f.changed))
+	for t := range f.changed {
+		tasks = append(tasks, t)
+	}
+	clear(f.changed)
+	return tasks
+}
 
-// stop ends the flusher after a last write. It must have been started.
+func (f *flusher) start() { f.running.Go(f.run) }
+
+// stop ends the flusher, if it was started, after a last write.
 func (f *flusher) stop() {
-	close(f.quit)
-	<-f.ended
+	f.once.Do(func() { close(f.quit) })
+	f.running.Wait()
 }
 
 func (f *flusher) run() {
-	defer close(f.ended)
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -64,47 +91,69 @@ func (f *flusher) run() {
 
 // flush writes and publishes every operation that has changed.
 func (f *flusher) flush() {
-	tasks, ops := f.engine.dirty()
-	if len(ops) == 0 {
-		return
+	e := f.engine
+	_ = f.inTurn(e.hard, func() error {
+		tasks := f.take()
+		if len(tasks) == 0 {
+			return nil
+		}
+		err := f.write(tasks)
+		e.note(err)
+		if outage(err) {
+			for _, t := range tasks {
+				f.add(t)
+			}
+		}
+		return err
+	})
+}
+
+// write writes the operations of the tasks, and publishes what was written.
+func (f *flusher) write(tasks []*Task) error {
+	ops := make([]volume.Operation, len(tasks))
+	for i, t := range tasks {
+		ops[i] = t.Operation()
 	}
-	written := make([]bool, len(ops))
+	written := make([]bool, len(tasks))
 	err := f.engine.write(f.engine.hard, func(tx Tx) error {
 		for i := range ops {
 			err := tx.UpdateOperation(&ops[i])
-			if err != nil && !errors.Is(err, fault.Conflict) { // a conflict: it has ended meanwhile
+			if k := fault.KindOf(err); err != nil && k != fault.Conflict && k != fault.NotFound {
 				return err
 			}
-			written[i] = err == nil
+			written[i] = err == nil // otherwise it has ended meanwhile
 		}
 		return nil
 	})
 	if err != nil {
-		for _, t := range tasks {
-			t.mu.Lock()
-			t.touchLocked()
-			t.mu.Unlock()
-		}
-		return
+		return err
 	}
-	for i, op := range ops {
+	for i, t := range tasks {
 		if written[i] {
-			f.engine.cfg.Publisher.PublishOperation(op)
+			t.publish(ops[i])
 		}
 	}
+	return nil
 }
 
-// dirty returns the tasks with unwritten changes, and the operations to write.
-func (e *Engine) dirty() (tasks []*Task, ops []volume.Operation) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, t := range e.tasks {
-		t.mu.Lock()
-		if t.dirty {
-			t.dirty = false
-			tasks, ops = append(tasks, t), append(ops, t.op)
-		}
-		t.mu.Unlock()
+// inTurn runs f while no other copy of an operation is on its way into the
+// journal. It gives up waiting for that when ctx ends.
+func (f *flusher) inTurn(ctx context.Context, do func() error) error {
+	select {
+	case f.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return tasks, ops
+	defer func() { <-f.turn }()
+	return do()
+}
+
+// publish publishes what was committed before the end of the operation, unless
+// that end is published already.
+func (t *Task) publish(op volume.Operation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.op.Status.Terminal() {
+		t.engine.cfg.Publisher.PublishOperation(op)
+	}
 }

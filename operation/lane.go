@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/volumed/volumed/fault"
@@ -31,9 +32,9 @@ type lane struct {
 
 	mu       sync.Mutex
 	limits   Limits
-	accepted int // operations accepted and not ended
-	busy     int // slots taken
-	turns    []string
+	accepted int      // operations accepted and not ended
+	busy     int      // slots taken
+	turns    []string // the projects in waiting, each once; the first is next
 	waiting  map[string][]chan struct{}
 }
 
@@ -98,13 +99,16 @@ func (l *lane) abandon(project string, granted chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	queue := l.waiting[project]
-	for i, c := range queue {
-		if c == granted {
-			l.waiting[project] = append(queue[:i:i], queue[i+1:]...)
-			return
-		}
+	i := slices.Index(queue, granted)
+	switch {
+	case i < 0:
+		l.releaseLocked()
+	case len(queue) == 1:
+		delete(l.waiting, project)
+		l.turns = slices.DeleteFunc(l.turns, func(p string) bool { return p == project })
+	default:
+		l.waiting[project] = slices.Delete(queue, i, i+1)
 	}
-	l.releaseLocked()
 }
 
 func (l *lane) release() {
@@ -115,22 +119,18 @@ func (l *lane) release() {
 
 // releaseLocked passes the slot to the next project in turn, or frees it.
 func (l *lane) releaseLocked() {
-	for len(l.turns) > 0 {
-		project := l.turns[0]
-		l.turns = l.turns[1:]
-		queue := l.waiting[project]
-		if len(queue) == 0 {
-			delete(l.waiting, project)
-			continue
-		}
-		l.waiting[project] = queue[1:]
-		if len(queue) > 1 {
-			l.turns = append(l.turns, project)
-		} else {
-			delete(l.waiting, project)
-		}
-		close(queue[0])
+	if len(l.turns) == 0 {
+		l.busy--
 		return
 	}
-	l.busy--
+	project := l.turns[0]
+	l.turns = l.turns[1:]
+	queue := l.waiting[project]
+	close(queue[0])
+	if len(queue) > 1 {
+		l.waiting[project] = queue[1:]
+		l.turns = append(l.turns, project)
+	} else {
+		delete(l.waiting, project)
+	}
 }

@@ -36,8 +36,9 @@ type Method[S any] struct {
 	// means that there is nothing to take back.
 	Undo func(ctx context.Context, t *Task, s *S, cause error) error
 	// Finish moves the rows to their statuses of rest, inside the finishing
-	// transaction. err is nil on success, fault.Cancelled after a cancel, and
-	// the cause of the failure otherwise. It may run more than once.
+	// transaction. err is nil on success, of the kind fault.Cancelled where
+	// nothing is left behind after a cancel or a deadline, and the cause of the
+	// failure otherwise. It may run more than once.
 	Finish func(tx Tx, t *Task, s *S, err error) error
 }
 

@@ -16,17 +16,22 @@ import (
 type Request struct {
 	// RequestID identifies the request within the project. The same id with the
 	// same arguments is the same request, however often it comes.
-	RequestID   string
-	ProjectID   string
-	UserID      string
-	Method      string
-	Args        any // encoded as JSON into the state of the method
+	RequestID string
+	ProjectID string
+	UserID    string
+	Method    string
+	Args      any // encoded as JSON into the state of the method
+	// Deadline is when an operation that has not begun is cancelled instead; zero
+	// is never. One that has begun is not affected.
 	Deadline    time.Time
 	TraceParent string
 }
 
 // operation returns the operation that a request begins as.
 func (r *Request) operation(host string) (*volume.Operation, error) {
+	if r.RequestID == "" {
+		return nil, fault.New(fault.Invalid, "the request has no id").WithField("request_id")
+	}
 	args, err := json.Marshal(r.Args)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "arguments of %s: %w", r.Method, err)

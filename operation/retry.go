@@ -10,10 +10,11 @@ import (
 	"github.com/volumed/volumed/fault"
 )
 
-// Delays between the tries of what did not answer.
+// Delays between the tries of what did not answer, before a jitter of a half: an
+// outage is over for everyone within ten seconds of its end.
 const (
 	retryFirst = time.Second
-	retryMost  = 30 * time.Second
+	retryMost  = 5 * time.Second
 )
 
 // backoffTimer makes growing delays with jitter. Its zero value is ready.
@@ -32,38 +33,38 @@ func (t *backoffTimer) next(asked time.Duration) time.Duration {
 	return t.b.NextBackOff()
 }
 
-// persist repeats f while the journal is away, full or broken, until ctx ends.
-// It says so once, and once when it is over: an outage is one event, not a line
-// for every try.
-func (e *Engine) persist(ctx context.Context, what string, f func() error) error {
+// persist repeats f, which uses the journal, while that is away, full or broken,
+// until ctx ends.
+func (e *Engine) persist(ctx context.Context, f func() error) error {
 	var retry backoffTimer
-	for tries := 1; ; tries++ {
+	for {
 		err := f()
-		if err == nil {
-			if tries > 1 {
-				e.cfg.Log.Info("journal answers again", "doing", what, "tries", tries)
-			}
-			return nil
+		if ctx.Err() == nil {
+			e.note(err)
 		}
 		if !outage(err) {
 			return err
 		}
-		if tries == 1 {
-			e.cfg.Log.Error("journal does not take a write; it is tried until it does", "doing", what, "error", err)
+		if err := sleep(ctx, retry.next(0)); err != nil {
+			return err
 		}
-		timer := time.NewTimer(retry.next(0))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
-		}
+	}
+}
+
+// note says when the journal goes away, and when it is back: an outage is one
+// event for the whole engine, not a line for every operation and every try.
+func (e *Engine) note(err error) {
+	switch {
+	case outage(err) && e.away.CompareAndSwap(false, true):
+		e.cfg.Log.Error("journal does not take a write; what has to be written is tried until it does", "error", err)
+	case err == nil && e.away.CompareAndSwap(true, false):
+		e.cfg.Log.Info("journal takes writes again")
 	}
 }
 
 // outage reports whether err says more about the journal than about the write.
 func outage(err error) bool {
-	if errors.Is(err, ErrFenced) {
+	if errors.Is(err, ErrFenced) || errors.Is(err, errLeft) || errors.Is(err, errPanic) {
 		return false
 	}
 	switch fault.KindOf(err) {
@@ -71,5 +72,17 @@ func outage(err error) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// sleep waits for d, or for the end of ctx, whose cause it then returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

@@ -3,45 +3,59 @@ package operation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
 )
 
-// runningAfter is how long an operation works before the journal is told that
-// it runs: most have ended by then, and are spared a write.
-const runningAfter = time.Second
+// tellAfter is how long a step works before the journal is told of it: most have
+// ended by then, and are spared a write.
+const tellAfter = time.Second
 
 // runSteps runs the steps in order.
 func (t *Task) runSteps() error {
-	notice := time.AfterFunc(runningAfter, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.touchLocked()
-	})
-	defer notice.Stop()
 	for i := range t.steps {
-		if err := t.runStep(&t.steps[i]); err != nil {
+		if err := t.persevere(&t.steps[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// runStep runs one step until it is done or has failed for good.
-func (t *Task) runStep(s *boundStep) error {
+// runUndo takes back what the steps have left, and returns the outcome of the
+// operation.
+func (t *Task) runUndo(cause error) error {
+	t.undoing = true
+	err := t.persevere(&boundStep{name: "undo", run: func(ctx context.Context, _ *Task) error { return t.undo(ctx, t, cause) }})
+	switch {
+	case err == nil:
+		return cause
+	case err == errLeft:
+		return err
+	}
+	t.log.Error("undo failed; something may be left on the backend", "cause", cause, "error", err)
+	if fault.KindOf(cause) == fault.Cancelled { // which promises that nothing is left behind
+		return fault.New(fault.Internal, "%v, but what was done could not be undone: %v", cause, err)
+	}
+	return fmt.Errorf("%w; what was done could not be undone: %v", cause, err)
+}
+
+// persevere runs one step until it is done, has failed for good, or is to go no
+// further.
+func (t *Task) persevere(s *boundStep) error {
+	defer t.engine.watch(t, nil)
 	var retry backoffTimer
 	for {
-		err := t.tryStep(s)
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, errLeft) || errors.Is(err, errCancelled) || !t.worthWaiting(err) {
+		err := t.attempt(s)
+		if err == nil || !t.worthWaiting(err) {
 			return err
 		}
-		if err := t.pause(err, &retry, t.cancellable(s)); err != nil {
+		if err := t.pause(err, &retry, t.until(s)); err != nil {
 			return err
 		}
 		t.mu.Lock()
@@ -56,23 +70,12 @@ func (t *Task) worthWaiting(err error) bool {
 	return kind == fault.Unavailable || t.patient && kind == fault.Busy
 }
 
-// tryStep runs the step once, on a context that a cancel ends only where that
-// leaves nothing behind.
-func (t *Task) tryStep(s *boundStep) error {
-	until, ctx := t.engine.ctx, t.engine.hard
-	if t.cancellable(s) {
-		until = t.ctx
-	}
-	if s.interruptible {
-		ctx = t.ctx
-	}
-	return t.attempt(s, until, ctx)
-}
-
-// attempt waits for a slot, as long as until lasts, and runs the step with ctx.
-func (t *Task) attempt(s *boundStep, until, ctx context.Context) error {
-	if err := t.expired(until); err != nil {
-		return err
+// attempt waits for a slot and runs the step once, on a context that a cancel
+// ends only where the step may be interrupted.
+func (t *Task) attempt(s *boundStep) error {
+	until := t.until(s)
+	if until.Err() != nil {
+		return context.Cause(until)
 	}
 	if !s.free {
 		lane := t.engine.lanes[t.lane]
@@ -81,92 +84,45 @@ func (t *Task) attempt(s *boundStep, until, ctx context.Context) error {
 		}
 		defer lane.release()
 	}
+	ctx := t.engine.hard
+	if s.interruptible {
+		ctx = t.ctx
+	}
 	t.enterStep(s.name)
-	t.begun = true
-	err := t.guarded(func() error { return s.run(ctx, t) })
-	if err != nil && ctx.Err() != nil && fault.KindOf(err) == fault.Cancelled {
-		return stopCause(ctx)
+	defer time.AfterFunc(tellAfter, t.tell).Stop()
+	err := guarded(t.log, func() error { return s.run(ctx, t) })
+	if ctx.Err() != nil && fault.KindOf(err) == fault.Cancelled {
+		return context.Cause(ctx)
 	}
 	return err
 }
 
-// stopCause tells why a step was interrupted: on request, or because this
-// process ends.
-func stopCause(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), errCancelled) {
-		return errCancelled
-	}
-	return errLeft
-}
-
-// expired returns why nothing more should be begun: the cause of until, or the
-// operation's deadline.
-func (t *Task) expired(until context.Context) error {
-	if until.Err() != nil {
-		return context.Cause(until)
-	}
-	if d := t.op.Deadline; !d.IsZero() && time.Now().After(d) && !t.begun {
-		return fault.New(fault.Cancelled, "the deadline %s passed before the operation began", d.Format(time.RFC3339)).WithField("deadline")
-	}
-	return nil
-}
-
 func (t *Task) enterStep(name string) {
+	t.begun = true
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	t.stepped, t.base = now(), t.op.Progress
 	if t.op.StartedAt.IsZero() {
-		t.op.StartedAt = now
+		t.op.StartedAt = t.stepped
 	}
 	if t.op.Status == volume.Waiting {
-		t.touchLocked() // the journal says waiting, and must not any more
+		t.tell() // the journal says so too, and must not any more
 	}
-	t.stepped = now
 	t.op.Status, t.op.Step, t.op.Reason, t.op.NextTry = volume.Running, name, "", time.Time{}
 }
 
-// runUndo takes back what the steps have left, and returns the outcome. Another
-// cancel does not interrupt it: undoing is what cancelling does.
-func (t *Task) runUndo(cause error) error {
-	undo := &boundStep{name: "undo", run: func(ctx context.Context, _ *Task) error { return t.undo(ctx, t, cause) }}
-	var retry backoffTimer
-	for {
-		err := t.attempt(undo, t.engine.ctx, t.engine.hard)
-		switch {
-		case err == nil:
-			return cause
-		case errors.Is(err, errLeft):
-			return errLeft
-		case !t.worthWaiting(err):
-			t.log.Error("undo failed; something may be left on the backend", "error", err)
-			return errors.Join(cause, err)
-		}
-		if err := t.pause(err, &retry, false); err != nil {
-			return err
-		}
-	}
-}
-
-// pause makes the operation wait, for what err says, until its next try.
-func (t *Task) pause(err error, retry *backoffTimer, cancellable bool) error {
+// pause makes the operation wait for what err says, until its next try.
+func (t *Task) pause(err error, retry *backoffTimer, until context.Context) error {
 	f := fault.Of(err)
+	if t.engine.watch(t, f.BlockedBy) {
+		*retry = backoffTimer{} // something else stands in the way now
+	}
 	delay := retry.next(f.RetryAfter)
 	t.mu.Lock()
-	t.op.Status, t.op.Reason = volume.Waiting, f.Message
-	t.op.NextTry = time.Now().UTC().Add(delay).Truncate(time.Microsecond)
-	t.blockers = f.BlockedBy
-	t.touchLocked()
+	t.op.Status, t.op.Reason, t.op.NextTry, t.op.ETA = volume.Waiting, f.Message, now().Add(delay), time.Time{}
 	t.mu.Unlock()
-	defer func() {
-		t.mu.Lock()
-		t.blockers = nil
-		t.mu.Unlock()
-	}()
+	t.tell()
 
-	until := t.engine.ctx
-	if cancellable {
-		until = t.ctx
-	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -178,13 +134,16 @@ func (t *Task) pause(err error, retry *backoffTimer, cancellable bool) error {
 	return nil
 }
 
-// guarded turns a panic of a step into an internal error: one operation fails,
-// the service goes on. The stack goes to the log.
-func (t *Task) guarded(f func() error) (err error) {
+// errPanic marks the error of a panic, which no repetition cures.
+var errPanic = errors.New("panic")
+
+// guarded turns a panic of f into an internal error: one operation fails, the
+// service goes on. The stack goes to the log.
+func guarded(log hclog.Logger, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			t.log.Error("panic in a step", "panic", p, "stack", string(debug.Stack()))
-			err = fault.New(fault.Internal, "panic in a step: %v", p)
+			log.Error("panic in an operation", "panic", p, "stack", string(debug.Stack()))
+			err = fault.New(fault.Internal, "%w: %v", errPanic, p)
 		}
 	}()
 	return f()

@@ -1,0 +1,190 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// Submit accepts a request: once it returns an operation, that operation will
+// end, whatever happens to this process. A request that was accepted before, in
+// whichever process, gets the operation that it got then. Kinds: those of the
+// method's Accept; Conflict for a request id that was used for something else;
+// Overloaded for a full lane; Unavailable when nothing can be accepted now, or
+// when it is not known whether the request was accepted: repeating it with the
+// same request id is then the way to find out.
+//
+// A ctx that has ended is Cancelled or Unavailable. One that ends later changes
+// nothing: an accept that is under way is not given up, for the operation that it
+// makes must not be without somebody to run it.
+func (e *Engine) Submit(ctx context.Context, r Request) (volume.Operation, error) {
+	if err := ctx.Err(); err != nil {
+		return volume.Operation{}, err
+	}
+	d, err := e.admissible(&r)
+	if err != nil {
+		return volume.Operation{}, err
+	}
+	op, err := r.operation(e.cfg.Fence.Host)
+	if err != nil {
+		return volume.Operation{}, err
+	}
+	if !e.enter() {
+		return volume.Operation{}, fault.New(fault.Unavailable, "%s takes no requests now", e.cfg.Fence.Host).WithRetryAfter(retryFirst)
+	}
+	defer e.running.Done()
+	if err := e.lanes[d.lane].admit(); err != nil {
+		return volume.Operation{}, err
+	}
+	a, err := e.record(op)
+	if err != nil || a.prior {
+		e.lanes[d.lane].leave()
+	}
+	if err != nil {
+		return volume.Operation{}, e.unanswered(a, err)
+	}
+	e.begin(a)
+	return a.op, nil
+}
+
+// admissible refuses what must not even be tried, and finds the method.
+func (e *Engine) admissible(r *Request) (definition, error) {
+	d, ok := e.methods[r.Method]
+	switch {
+	case !ok:
+		return d, fault.New(fault.Unsupported, "unknown method %s", r.Method)
+	case !r.Deadline.IsZero() && time.Now().After(r.Deadline):
+		return d, fault.New(fault.Invalid, "the deadline %s has passed", r.Deadline.Format(time.RFC3339)).WithField("deadline")
+	default:
+		return d, nil
+	}
+}
+
+// enter counts an accept in, which Stop then waits for, unless the engine is closed.
+func (e *Engine) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open {
+		e.running.Add(1)
+	}
+	return e.open
+}
+
+// acceptance is the outcome of an accept: an operation, and what running it
+// takes.
+type acceptance struct {
+	op volume.Operation // without an ID while the accept has not come to its end
+	definition
+	bound
+	holders []string // whom the claim of the target waits for
+	prior   bool     // the request was accepted before; there is nothing to run
+}
+
+// record writes the acceptance of an operation.
+func (e *Engine) record(op *volume.Operation) (a acceptance, err error) {
+	err = e.write(e.hard, func(tx Tx) (err error) {
+		a, err = e.accept(tx, *op)
+		return err
+	})
+	return a, err
+}
+
+// accept writes the operation and what its method wants written with it.
+func (e *Engine) accept(tx Tx, op volume.Operation) (a acceptance, err error) {
+	switch prior, err := tx.OperationByRequest(op.ProjectID, op.RequestID); {
+	case err == nil && prior.ArgHash == op.ArgHash:
+		return acceptance{op: prior, prior: true}, nil
+	case err == nil:
+		return a, fault.New(fault.Conflict, "request id %s was used for another request: %s of %s", op.RequestID, prior.Method, prior.Resource).
+			WithField("request_id").WithBlockers("operation " + prior.ID)
+	case !errors.Is(err, fault.NotFound):
+		return a, err
+	}
+	if a.definition, a.bound, err = e.bindOperation(&op); err != nil {
+		return a, err
+	}
+	op.Epoch, op.Type, op.Lane = e.cfg.Fence.Epoch, a.resource, string(a.lane)
+	if err := a.accept(tx, &op); err != nil {
+		return a, err
+	}
+	if op.Args, err = a.encode(); err != nil {
+		return a, err
+	}
+	if err := tx.Claim(op.ID, op.Resource, a.target); err != nil {
+		return a, err
+	}
+	if a.target == Exclusive {
+		if a.holders, err = tx.Holders(op.ID, op.Resource); err != nil {
+			return a, err
+		}
+	}
+	if len(a.holders) > 0 {
+		op.Status, op.Reason, op.NextTry = volume.Waiting, held(op.Resource, a.holders).Message, now().Add(retryFirst)
+	}
+	if err := tx.InsertOperation(&op); err != nil {
+		return a, err
+	}
+	a.op = op
+	return a, nil
+}
+
+// begin runs what an accept has made. An engine that was stopped meanwhile
+// leaves it to the next process.
+func (e *Engine) begin(a acceptance) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if a.prior || !e.open {
+		return
+	}
+	t := newTask(e, a.definition, a.bound, a.op)
+	t.holders = a.holders
+	e.tasks[a.op.ID] = t
+	e.launch(t)
+}
+
+// unanswered returns what the caller is told of an accept that returned err.
+// Where only the answer of the commit is missing, somebody has to look: if the
+// operation is in the journal it must be run, and its caller may never ask again.
+func (e *Engine) unanswered(a acceptance, err error) error {
+	switch {
+	case errors.Is(err, ErrFenced):
+		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(retryFirst)
+	case e.hard.Err() != nil:
+		return fault.New(fault.Unavailable, "%s stopped before the request was accepted, or could tell so", e.cfg.Fence.Host).
+			WithRetryAfter(retryFirst)
+	case outage(err) && a.op.ID != "" && !a.prior:
+		// Submit is counted in running itself, so Stop still waits.
+		e.running.Go(func() { e.recheck(a.op) })
+	}
+	return err
+}
+
+// recheck looks whether an accept was committed after all, and runs the operation
+// if so.
+func (e *Engine) recheck(op volume.Operation) {
+	// A commit may have been under way when the connection that carried it broke.
+	if sleep(e.ctx, retryFirst) != nil {
+		return
+	}
+	var found volume.Operation
+	err := e.persist(e.ctx, func() error {
+		return e.write(e.ctx, func(tx Tx) (err error) {
+			found, err = tx.OperationByRequest(op.ProjectID, op.RequestID)
+			return err
+		})
+	})
+	if err != nil || found.ID != op.ID || found.Status.Terminal() {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.open {
+		return
+	}
+	if t := e.adopt(found); t != nil {
+		e.launch(t)
+	}
+}
