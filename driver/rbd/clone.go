@@ -1,0 +1,255 @@
+package rbd
+
+import (
+	"context"
+	"errors"
+	"math/bits"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// CreateVolumeFromSnapshot makes a clone in the configured format and grows it.
+// With Repeat, a clone of the same source counts, of whichever snapshot, and so
+// does an image that was flattened since; one that is only half made is removed
+// first.
+func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, from volume.SnapshotRef) (loc volume.Location, err error) {
+	defer fault.Wrap(&err, "clone %s to %s", from, v.Name)
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return loc, err
+	}
+	defer leave()
+	if err := errors.Join(checkSpec(v), driver.CheckName(from.Name)); err != nil {
+		return loc, err // librbd aborts the process on an empty snapshot name
+	}
+	if v.Repeat {
+		if id, err := d.resumeClone(v, from.Volume); err != nil || id != "" {
+			return volume.Location{ImageID: id}, err
+		}
+	}
+	src, err := d.source(from)
+	if err != nil {
+		return loc, err
+	}
+	if uint64(v.Size)*volume.GiB < src.size {
+		return loc, fault.New(fault.Invalid, "size is %d GiB, the snapshot has %d bytes", v.Size, src.size).WithField("size")
+	}
+	if loc, err = d.clone(v, from, src); err != nil {
+		return loc, err
+	}
+	if uint64(v.Size)*volume.GiB > src.size {
+		err = d.grow(v)
+	}
+	return loc, err
+}
+
+// clone makes the clone, in the size of the snapshot.
+func (d *Driver) clone(v volume.Spec, from volume.SnapshotRef, src source) (loc volume.Location, err error) {
+	opts, err := d.options(max(d.cfg.order(), src.order))
+	if err != nil {
+		return loc, err
+	}
+	defer opts.Destroy()
+	if err := opts.SetUint64(rbd.ImageOptionCloneFormat, d.cloneFormat); err != nil {
+		return loc, fault.New(fault.Internal, "%w", err)
+	}
+	attempt := func() error {
+		return rbd.CloneImage(d.control.io, from.Volume.Name, from.Name, d.control.io, v.Name, opts)
+	}
+	err = attempt()
+	if errno(err) == syscall.EINVAL && d.cloneFormat == 1 { // the snapshot was taken for clones of format 2
+		if err := d.protect(from); err != nil {
+			return loc, err
+		}
+		err = attempt()
+	}
+	if errno(err) == syscall.ENOENT {
+		d.sources.forget(from)
+		return loc, fault.New(fault.NotFound, "the snapshot or its volume is gone (%w)", err)
+	}
+	return d.created(v, err)
+}
+
+// protect protects the snapshot of an image that is not open.
+func (d *Driver) protect(s volume.SnapshotRef) (err error) {
+	img, err := d.open(d.control, s.Volume, rbd.OpenImage)
+	if err != nil {
+		return err
+	}
+	defer img.close(&err)
+	return img.protect(s.Name)
+}
+
+// grow gives a clone the size of the spec.
+func (d *Driver) grow(v volume.Spec) (err error) {
+	img, err := d.open(d.control, volume.Ref{Name: v.Name}, rbd.OpenImage)
+	if err != nil {
+		return err
+	}
+	defer img.close(&err)
+	return img.grow(v.Size)
+}
+
+// resumeClone returns the id of the clone that an earlier attempt made, grown to
+// its size; empty if it has to be made.
+func (d *Driver) resumeClone(v volume.Spec, parent volume.Ref) (string, error) {
+	img, err := d.resume(v.Ref)
+	if err != nil || img == nil {
+		return "", err
+	}
+	id := img.id
+	size, sizeErr := img.GetSize()
+	flaw, err := d.flawOf(img, parent)
+	img.discard()
+	wanted := uint64(v.Size) * volume.GiB
+	switch {
+	case err != nil:
+		return "", err
+	case sizeErr != nil:
+		return "", classify(sizeErr, "read the size")
+	case size > wanted:
+		return "", otherShape(id, size)
+	case flaw != "":
+		return "", d.drop(v.Name, flaw)
+	case size < wanted:
+		return id, d.grow(v)
+	}
+	return id, nil
+}
+
+// flawOf says what is missing of a clone of the given image; nothing if it is
+// complete. librbd makes an empty image, then enters the parent in it, then
+// enters it with the parent: without the last the parent could be removed under
+// its clone, without the second the volume would be silently empty. Kind: Exists
+// for a clone of another image.
+func (d *Driver) flawOf(img *image, source volume.Ref) (string, error) {
+	parent, err := img.GetParent()
+	if errno(err) == syscall.ENOENT {
+		data, err := img.holdsData()
+		if err != nil || data {
+			return "", err // flattened since: nobody else writes to it
+		}
+		return "it has no parent and no data", nil
+	}
+	if err != nil {
+		return "", classify(err, "read the parent")
+	}
+	if err := d.madeFrom(parent, source); err != nil {
+		return "", err
+	}
+	known, err := d.knows(parent.Image.ImageID, img.id)
+	if err != nil {
+		return "", err
+	}
+	if !known {
+		return "its parent does not know of it", nil
+	}
+	whole, err := img.complete()
+	if err == nil && !whole {
+		return "it has no object map", nil
+	}
+	return "", err
+}
+
+// madeFrom refuses, with the kind Exists, a parent that is not the source.
+func (d *Driver) madeFrom(parent *rbd.ParentInfo, source volume.Ref) error {
+	id := source.ImageID
+	if id == "" {
+		var err error
+		if id, err = d.control.imageID(source.Name); err != nil {
+			return err
+		}
+	}
+	if parent.Image.ImageID != id || int64(parent.Image.PoolID) != d.control.io.GetPoolID() {
+		return fault.New(fault.Exists, "an image of that name is there already, a clone of %s/%s", parent.Image.PoolName, parent.Image.ImageName)
+	}
+	return nil
+}
+
+// knows reports whether an image counts another among the clones of its
+// snapshots. One with more clones than can be listed is taken not to: making
+// the clone again is always right.
+func (d *Driver) knows(parent, child string) (bool, error) {
+	img, err := d.openAs(d.control, parent, rbd.OpenImageByIdReadOnly)
+	if err != nil {
+		return false, err
+	}
+	defer img.discard()
+	children, err := img.ListChildrenAttributes()
+	if errno(err) == syscall.ERANGE {
+		return false, nil
+	}
+	return slices.ContainsFunc(children, func(c rbd.ImageSpec) bool { return c.ImageID == child }),
+		classify(err, "list the clones")
+}
+
+// source is what must be known of a snapshot before it is cloned. It never
+// changes.
+type source struct {
+	size  uint64 // bytes
+	order uint64 // the least for a clone: objects hold at least a stripe unit
+}
+
+// sources remembers snapshots, since many clones are made of one and opening an
+// image costs as much as cloning it.
+type sources struct {
+	mu    sync.Mutex
+	known map[volume.SnapshotRef]source
+}
+
+// maxSources bounds the memory of sources; it starts anew beyond.
+const maxSources = 256
+
+func (s *sources) get(ref volume.SnapshotRef) (source, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	src, ok := s.known[ref]
+	return src, ok
+}
+
+func (s *sources) put(ref volume.SnapshotRef, src source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxSources {
+		s.known = map[volume.SnapshotRef]source{}
+	}
+	s.known[ref] = src
+}
+
+func (s *sources) forget(ref volume.SnapshotRef) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, ref)
+}
+
+// source reads what must be known of the snapshot. Kinds: NotFound, Conflict.
+func (d *Driver) source(from volume.SnapshotRef) (src source, err error) {
+	if src, ok := d.sources.get(from); ok && from.Volume.ImageID != "" {
+		return src, nil
+	}
+	img, err := d.open(d.control, from.Volume, rbd.OpenImageReadOnly)
+	if err != nil {
+		return src, err
+	}
+	defer img.discard()
+	if err := img.SetSnapshot(from.Name); err != nil {
+		return src, classify(err, "read the snapshot")
+	}
+	if src.size, err = img.GetSize(); err != nil {
+		return src, classify(err, "read the size of the snapshot")
+	}
+	unit, err := img.GetStripeUnit()
+	if err != nil {
+		return src, classify(err, "read the stripe unit")
+	}
+	src.order = uint64(bits.Len64(unit - 1))
+	d.sources.put(from, src)
+	return src, nil
+}

@@ -1,0 +1,140 @@
+package rbd
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ceph/go-ceph/rados"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// link is one connection to the cluster with its one I/O context, both shared by
+// all calls and never changed once they are.
+type link struct {
+	conn *rados.Conn
+	io   *rados.IOContext
+	addr string // ip:port/nonce
+}
+
+// dial connects. Operations time out after the given time, or never with 0;
+// connecting itself never takes longer than the configured timeout.
+func dial(cfg Config, timeout time.Duration) (*link, error) {
+	user := cfg.User
+	setDefault(&user, "admin")
+	conn, err := rados.NewConnWithClusterAndUser(cfg.Cluster, "client."+user)
+	if err != nil {
+		return nil, classify(err, "create a client")
+	}
+	if err := readConf(conn, cfg); err != nil {
+		return nil, err
+	}
+	options := map[string]time.Duration{
+		"client_mount_timeout": cfg.ConnectTimeout,
+		"rados_mon_op_timeout": timeout,
+		"rados_osd_op_timeout": timeout,
+	}
+	for name, value := range options {
+		seconds := strconv.Itoa(int((value + time.Second - 1) / time.Second))
+		if err := conn.SetConfigOption(name, seconds); err != nil {
+			return nil, classify(err, "set "+name)
+		}
+	}
+	if err := conn.Connect(); err != nil {
+		return nil, connectError(err, cfg, user)
+	}
+	l := &link{conn: conn}
+	if l.addr, err = conn.GetAddrs(); err == nil {
+		err = l.openPool(cfg.Pool)
+	}
+	if err != nil {
+		l.close()
+		return nil, classify(err, "open pool "+cfg.Pool)
+	}
+	return l, nil
+}
+
+func readConf(conn *rados.Conn, cfg Config) error {
+	err, where := error(nil), cfg.ConfFile
+	if where != "" {
+		err = conn.ReadConfigFile(where)
+	} else {
+		where = "the configuration of cluster " + cfg.Cluster
+		err = conn.ReadDefaultConfigFile()
+	}
+	switch errno(err) {
+	case 0:
+		return err
+	case syscall.ENOENT:
+		return fault.New(fault.Invalid, "%s does not exist", where).
+			WithField("rbd_ceph_conf").WithHint("set rbd_ceph_conf to the cluster's ceph.conf")
+	default:
+		return fault.New(fault.Invalid, "%s cannot be read: %w", where, err).WithField("rbd_ceph_conf")
+	}
+}
+
+// connectError says in the operator's words why there is no connection: librados
+// reports a keyring without our key as "no such object".
+func connectError(err error, cfg Config, user string) error {
+	switch errno(err) {
+	case syscall.ENOENT, syscall.EPERM, syscall.EACCES:
+		return fault.New(fault.Invalid, "the cluster does not accept client.%s: no key in the keyring, or another one than the cluster's (%w)", user, err).
+			WithField("rbd_user").WithHint("compare the keyring with: ceph auth get client.%s", user)
+	case syscall.ETIMEDOUT:
+		return fault.New(fault.Unavailable, "no monitor answers within %s (%w)", cfg.ConnectTimeout, err).
+			WithHint("check mon_host in the ceph.conf and the monitors: ceph -s")
+	default:
+		return classify(err, "connect")
+	}
+}
+
+// openPool opens the I/O context. An unknown name must not reach
+// OpenIOContext, nor GetPoolByName: both then ask a monitor for a newer map, with
+// no timeout. The list is that of the map we connected with.
+func (l *link) openPool(pool string) error {
+	pools, err := l.conn.ListPools()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(pools, pool) {
+		return fault.New(fault.NotFound, "the cluster has no such pool, only %s", strings.Join(pools, ", ")).
+			WithField("rbd_pool").WithHint("ceph osd pool create %s && rbd pool init %s", pool, pool)
+	}
+	if l.io, err = l.conn.OpenIOContext(pool); err != nil {
+		return err
+	}
+	return l.io.SetPoolFullTry()
+}
+
+// dialBoth makes the control and the data connection, side by side.
+func dialBoth(cfg Config) (control, data *link, err error) {
+	var dataErr error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		data, dataErr = dial(cfg, 0)
+	}()
+	control, err = dial(cfg, cfg.ConnectTimeout)
+	<-done
+	if err == nil && dataErr == nil {
+		return control, data, nil
+	}
+	control.close()
+	data.close()
+	return nil, nil, cmp.Or(err, dataErr)
+}
+
+// close undoes dial. No call may be in flight and no image open on the link.
+func (l *link) close() {
+	if l == nil {
+		return
+	}
+	if l.io != nil {
+		l.io.Destroy()
+	}
+	l.conn.Shutdown()
+}

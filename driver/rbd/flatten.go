@@ -1,0 +1,72 @@
+package rbd
+
+import (
+	"context"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// FlattenVolume copies all that a clone shares with its parent. It runs over the
+// data connection. ctx is looked at between two objects; while an object hangs
+// it interrupts nothing.
+func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress driver.Progress) (err error) {
+	defer fault.Wrap(&err, "flatten %s", v.Name)
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := d.control.read(); err != nil {
+		return err // over the data connection it would hang
+	}
+	img, err := d.open(d.data, v, rbd.OpenImage)
+	if err != nil {
+		return err
+	}
+	defer img.close(&err)
+	err = img.FlattenWithProgress(step(ctx, progress), nil)
+	switch errno(err) {
+	case 0:
+	case syscall.EINVAL: // so says librbd of what is no clone
+		if _, parent := img.GetParent(); errno(parent) != syscall.ENOENT {
+			return classify(err, "copy from the parent")
+		}
+	case syscall.ECANCELED:
+		if cause := ctx.Err(); cause != nil {
+			return fault.New(fault.Cancelled, "interrupted, the volume is still a clone: %w", cause)
+		}
+		return classify(err, "copy from the parent")
+	default:
+		return classify(err, "copy from the parent")
+	}
+	if progress != nil {
+		progress(100)
+	}
+	return nil
+}
+
+// step returns a callback for librbd, which calls it from threads of its own:
+// it reports each percent once, in order, and asks to stop when ctx is over.
+func step(ctx context.Context, progress driver.Progress) rbd.FlattenCallback {
+	var reported atomic.Int64
+	reported.Store(-1)
+	return func(offset, total uint64, _ any) int {
+		if ctx.Err() != nil {
+			return -int(syscall.ECANCELED)
+		}
+		if progress == nil || total == 0 {
+			return 0
+		}
+		percent := int64(min(offset, total) * 100 / total)
+		if last := reported.Load(); percent > last && percent < 100 && reported.CompareAndSwap(last, percent) {
+			progress(int(percent))
+		}
+		return 0
+	}
+}

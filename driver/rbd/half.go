@@ -1,0 +1,86 @@
+package rbd
+
+import (
+	"syscall"
+
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// locate returns the id under which the pool knows the name, also when the image
+// cannot be opened: librbd takes a name first in the object rbd_id.<name>, then
+// in the directory, and gives both back in the same order, so a process that
+// dies in between leaves a name in one of them.
+func (l *link) locate(name string) (string, error) {
+	if id, err := l.imageID(name); err != nil || id != "" {
+		return id, err
+	}
+	value, err := l.omapValue(directory, "name_"+name)
+	if err != nil || value == nil {
+		return "", err
+	}
+	id, _, _ := cutString(value)
+	return id, nil
+}
+
+// drop removes what an earlier attempt of the running operation left under the
+// name: an image that nobody was told of. Kind: Busy while a dead client still
+// holds it.
+func (d *Driver) drop(name, why string) error {
+	d.log.Info("removing a half-made image of an earlier attempt", "image", name, "reason", why)
+	err := rbd.RemoveImage(d.data.io, name)
+	if errno(err) == syscall.ENOENT {
+		return nil // what was left is gone: librbd removes it on the way to this answer
+	}
+	return classify(err, "remove the half-made image")
+}
+
+// resume opens the image that an earlier attempt may have made. It returns nil
+// when there is none, after removing what cannot be opened.
+func (d *Driver) resume(v volume.Ref) (*image, error) {
+	img, err := d.open(d.control, v, rbd.OpenImageReadOnly)
+	if fault.KindOf(err) != fault.NotFound {
+		return img, err
+	}
+	id, err := d.control.locate(v.Name)
+	if err != nil || id == "" {
+		return nil, err
+	}
+	return nil, d.drop(v.Name, "it cannot be opened")
+}
+
+// complete reports whether the object map of an image is there, the last thing
+// that librbd makes of one.
+func (i *image) complete() (bool, error) {
+	features, err := i.GetFeatures()
+	if err != nil {
+		return false, classify(err, "read the features")
+	}
+	if features&rbd.FeatureObjectMap == 0 {
+		return true, nil
+	}
+	_, err = i.d.control.io.Stat("rbd_object_map." + i.id)
+	if errno(err) == syscall.ENOENT {
+		return false, nil
+	}
+	return err == nil, classify(err, "read the object map")
+}
+
+// holdsData reports whether anything is stored in the image itself.
+func (i *image) holdsData() (bool, error) {
+	size, err := i.GetSize()
+	if err != nil {
+		return false, classify(err, "read the size")
+	}
+	found := false
+	err = i.DiffIterate(rbd.DiffIterateConfig{
+		Length: size, IncludeParent: rbd.ExcludeParent, WholeObject: rbd.EnableWholeObject,
+		Callback: func(uint64, uint64, int, any) int { found = true; return -int(syscall.ECANCELED) },
+	})
+	if found {
+		return true, nil
+	}
+	return false, classify(err, "look for data")
+}

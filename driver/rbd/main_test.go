@@ -1,0 +1,9 @@
+package rbd
+
+import (
+	"testing"
+
+	"github.com/volumed/volumed/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
