@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"errors"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
@@ -69,7 +70,7 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 		return loc, err
 	}
 	defer w.mu.Unlock()
-	if err := driver.CheckSize(v.Size); err != nil {
+	if err := errors.Join(driver.CheckSize(v.Size), driver.CheckName(from.Name)); err != nil {
 		return loc, err
 	}
 	source, err := w.find(from.Volume)
