@@ -34,8 +34,9 @@ type Config struct {
 	// Parent is who started the supervisor, to be told of readiness; nil means
 	// nobody.
 	Parent *lifeline.Parent
-	// OnChange is told of every change of a child's state, in order, from the
-	// loop: it must return soon and must not call the supervisor's Run.
+	// OnChange is told what has become of a child, after each event that changed
+	// it; a state that lasts no time, such as the backoff before a start at once,
+	// is not seen. It is called by the loop, so it must return soon.
 	OnChange func(ChildStatus)
 }
 

@@ -15,8 +15,8 @@ import (
 // holds the same lock and is left alone.
 func (s *Supervisor) endOrphan(c *child, held *lifeline.HeldError) {
 	// This supervisor has the lock of the state path, so any other that noted
-	// itself as a parent in it is gone.
-	if held.Holder.Supervisor == 0 || held.Holder.Supervisor == os.Getpid() {
+	// itself as a parent is gone.
+	if held.Holder.Supervisor == 0 {
 		return
 	}
 	killed, err := killHolder(held)

@@ -19,6 +19,26 @@
 // the parent. The configuration that the parent validated comes as a sealed
 // memfd, so that a child started later cannot read a half-edited file.
 //
+// # Use
+//
+// A child takes over what its parent left it first thing in main, says what it
+// is doing, and subscribes to requests only once it may:
+//
+//	parent, err := lifeline.FromEnv()
+//	...
+//	defer parent.Close()
+//	parent.State(lifeline.Init, "connects to Ceph")
+//	...
+//	if err := parent.Go(ctx); err != nil { ... }
+//	subscribe()
+//	parent.Ready()
+//	select {
+//	case <-terminate:
+//	case <-parent.Died():
+//	}
+//	parent.Stopping()
+//	drain()
+//
 // # Decisions
 //
 // The parent binds one datagram socket per child, as a path in a directory that

@@ -17,6 +17,8 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "child:") {
 		os.Exit(playChild(strings.TrimPrefix(os.Args[1], "child:")))
 	}
+	// Without this every child built with -race takes a second to end.
+	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	goleak.VerifyTestMain(m)
 }
 

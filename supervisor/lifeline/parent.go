@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type Parent struct {
 	watchdog    time.Duration
 	orphanGrace time.Duration
 	generation  int
+	closing     sync.Once
 }
 
 // FromEnv takes over what the parent left in the environment and as open
@@ -179,13 +181,13 @@ func (p *Parent) Snapshot() ([]byte, bool, error) {
 
 // Close sends what is pending, which takes up to a second if the parent does not
 // read, and stops watching the parent. The inherited lock stays with the process
-// until it ends. Close is called once, last thing in main.
+// until it ends. Close is the last thing in main; closing again does nothing.
 func (p *Parent) Close() {
-	p.sender.stop()
-	if p.snapshot != nil {
-		p.snapshot.Close()
-	}
-	if p.pipe != nil {
-		p.pipe.close()
-	}
+	p.closing.Do(func() {
+		p.sender.stop()
+		p.snapshot.Close() // closing nil does nothing
+		if p.pipe != nil {
+			p.pipe.close()
+		}
+	})
 }
