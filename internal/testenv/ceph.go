@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/uuid"
@@ -30,15 +32,56 @@ func Ceph(t testing.TB) *CephEnv {
 }
 
 var sharedCeph = sync.OnceValues(func() (*CephEnv, error) {
-	conf := os.Getenv("VOLUMED_TEST_CEPH_CONF")
-	if conf == "" {
-		var err error
-		if conf, err = startService("devcluster", "--ports", "auto"); err != nil {
-			return nil, err
+	if conf := os.Getenv("VOLUMED_TEST_CEPH_CONF"); conf != "" {
+		return newCephEnv(conf), nil
+	}
+	return startCeph()
+})
+
+// OwnCeph returns a cluster that no other test uses, for those that stop its daemons. It runs until the process ends.
+func OwnCeph(t testing.TB) *CephEnv {
+	t.Helper()
+	env, err := startCeph()
+	if err != nil {
+		t.Fatalf("no Ceph to test on: %v", err)
+	}
+	return env
+}
+
+func startCeph() (*CephEnv, error) {
+	conf, err := startService("devcluster", "--ports", "auto")
+	if err != nil {
+		return nil, err
+	}
+	return newCephEnv(conf), nil
+}
+
+func newCephEnv(conf string) *CephEnv {
+	return &CephEnv{Conf: conf, Keyring: filepath.Join(filepath.Dir(conf), "keyring"), User: "volumed"}
+}
+
+// Signal sends a signal to the daemons of a kind: mon, mgr or osd. It is for clusters of OwnCeph. SIGSTOP makes a daemon
+// hang; the test that sends it continues the daemon before it ends.
+func (e *CephEnv) Signal(t testing.TB, kind string, sig syscall.Signal) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(e.Conf), "run", kind+"*.pid"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pid file of %s beside %s: %v", kind, e.Conf, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return &CephEnv{Conf: conf, Keyring: filepath.Join(filepath.Dir(conf), "keyring"), User: "volumed"}, nil
-})
+}
 
 // NewPool creates an empty pool for RBD that takes data at once, and removes it with all it holds when the test ends.
 func (e *CephEnv) NewPool(t testing.TB) string {
