@@ -1,0 +1,146 @@
+// Package observe watches the calls of a driver: it times them, says while one is
+// running that it is slow, and hands each to a callback for metrics.
+package observe
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// Call is one call that has ended.
+type Call struct {
+	Method string // as in Go: CreateVolume
+	Object string // what it was about; empty for the backend itself
+	Took   time.Duration
+	Kind   fault.Kind // of its error; empty for success
+}
+
+// Driver is a driver that is watched.
+type Driver struct {
+	below driver.Driver
+	log   hclog.Logger
+	ended func(Call)
+}
+
+var _ driver.Driver = (*Driver)(nil)
+
+// New watches d. Calls are logged at the debug level, and at warn, once and while
+// they run, when they take longer than such a call should; failures are for the
+// caller to log. ended may be nil; it is called on the goroutine of the call and
+// must return at once.
+func New(d driver.Driver, log hclog.Logger, ended func(Call)) *Driver {
+	if ended == nil {
+		ended = func(Call) {}
+	}
+	return &Driver{below: d, log: log, ended: ended}
+}
+
+// Unwrap returns the driver below.
+func (d *Driver) Unwrap() driver.Driver { return d.below }
+
+// When a call is slow. A snapshot waits for a commit of the monitors, which alone
+// takes a second; what copies or removes data takes as long as there is data.
+const (
+	slow     = time.Second
+	slowSnap = 5 * time.Second
+	never    = time.Duration(0)
+)
+
+// watch runs the method.
+func watch[T any](d *Driver, method, object string, slow time.Duration, run func() (T, error)) (value T, err error) {
+	start := time.Now()
+	if slow != never {
+		timer := time.AfterFunc(slow, func() {
+			d.log.Warn("driver call is slow", "method", method, "object", object, "running", slow)
+		})
+		defer timer.Stop()
+	}
+	defer func() {
+		c := Call{Method: method, Object: object, Took: time.Since(start), Kind: fault.KindOf(err)}
+		d.log.Debug("driver call", "method", method, "object", object, "took", c.Took, "kind", string(c.Kind))
+		d.ended(c)
+	}()
+	return run()
+}
+
+// watchErr is watch for methods that return an error only.
+func watchErr(d *Driver, method, object string, slow time.Duration, run func() error) error {
+	_, err := watch(d, method, object, slow, func() (struct{}, error) { return struct{}{}, run() })
+	return err
+}
+
+// CreateVolume is driver.Provisioner's.
+func (d *Driver) CreateVolume(ctx context.Context, v volume.Spec) (volume.Location, error) {
+	return watch(d, "CreateVolume", v.Name, slow, func() (volume.Location, error) { return d.below.CreateVolume(ctx, v) })
+}
+
+// DeleteVolume is driver.Provisioner's.
+func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Duration) (volume.Location, error) {
+	return watch(d, "DeleteVolume", v.Name, slow, func() (volume.Location, error) { return d.below.DeleteVolume(ctx, v, keep) })
+}
+
+// PurgeVolume is driver.Provisioner's.
+func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
+	return watchErr(d, "PurgeVolume", v.Name, never, func() error { return d.below.PurgeVolume(ctx, v, p) })
+}
+
+// CreateSnapshot is driver.Snapshotter's.
+func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) error {
+	return watchErr(d, "CreateSnapshot", s.String(), slowSnap, func() error { return d.below.CreateSnapshot(ctx, s) })
+}
+
+// DeleteSnapshot is driver.Snapshotter's.
+func (d *Driver) DeleteSnapshot(ctx context.Context, s volume.SnapshotRef) error {
+	return watchErr(d, "DeleteSnapshot", s.String(), slowSnap, func() error { return d.below.DeleteSnapshot(ctx, s) })
+}
+
+// CreateVolumeFromSnapshot is driver.Cloner's.
+func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, from volume.SnapshotRef) (volume.Location, error) {
+	return watch(d, "CreateVolumeFromSnapshot", v.Name, slow, func() (volume.Location, error) {
+		return d.below.CreateVolumeFromSnapshot(ctx, v, from)
+	})
+}
+
+// FlattenVolume is driver.Cloner's.
+func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
+	return watchErr(d, "FlattenVolume", v.Name, never, func() error { return d.below.FlattenVolume(ctx, v, p) })
+}
+
+// ExtendVolume is driver.Extender's.
+func (d *Driver) ExtendVolume(ctx context.Context, v volume.Ref, size int64) error {
+	return watchErr(d, "ExtendVolume", v.Name, slow, func() error { return d.below.ExtendVolume(ctx, v, size) })
+}
+
+// InitializeConnection is driver.Connector's.
+func (d *Driver) InitializeConnection(ctx context.Context, v volume.Ref, id string, connector map[string]any) (volume.ConnectionInfo, error) {
+	return watch(d, "InitializeConnection", v.Name, slow, func() (volume.ConnectionInfo, error) {
+		return d.below.InitializeConnection(ctx, v, id, connector)
+	})
+}
+
+// TerminateConnection is driver.Connector's.
+func (d *Driver) TerminateConnection(ctx context.Context, v volume.Ref, connector map[string]any) error {
+	return watchErr(d, "TerminateConnection", v.Name, slow, func() error { return d.below.TerminateConnection(ctx, v, connector) })
+}
+
+// Stats is driver.Reporter's.
+func (d *Driver) Stats(ctx context.Context) (volume.Capabilities, error) {
+	return watch(d, "Stats", "", slow, func() (volume.Capabilities, error) { return d.below.Stats(ctx) })
+}
+
+// Ping is driver.Reporter's.
+func (d *Driver) Ping(ctx context.Context) error {
+	return watchErr(d, "Ping", "", slow, func() error { return d.below.Ping(ctx) })
+}
+
+// Addrs is driver.Reporter's. It is not watched: it asks nobody.
+func (d *Driver) Addrs() []string { return d.below.Addrs() }
+
+// Close is driver.Driver's.
+func (d *Driver) Close() error { return d.below.Close() }

@@ -1,0 +1,96 @@
+package observe_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/driver/drivertest"
+	"github.com/volumed/volumed/driver/mem"
+	"github.com/volumed/volumed/driver/observe"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestPassesTheSuite(t *testing.T) {
+	drivertest.Run(t, func(*testing.T) driver.Driver {
+		return observe.New(mem.New(mem.NewWorld()), hclog.NewNullLogger(), nil)
+	})
+}
+
+func TestEveryCallIsHandedOver(t *testing.T) {
+	var got []observe.Call
+	f := drivertest.NewFaulty(mem.New(mem.NewWorld()))
+	f.FailAfter("ExtendVolume", 1, fault.New(fault.Unavailable, "lost"))
+	d := observe.New(f, hclog.NewNullLogger(), func(c observe.Call) { got = append(got, c) })
+	ctx, v := t.Context(), volume.Ref{Name: "volume-1"}
+	s := volume.SnapshotRef{Volume: v, Name: "s"}
+	_, _ = d.CreateVolume(ctx, volume.Spec{Ref: v, Size: 1})
+	_ = d.CreateSnapshot(ctx, s)
+	_, _ = d.CreateVolumeFromSnapshot(ctx, volume.Spec{Ref: volume.Ref{Name: "volume-2"}, Size: 1}, s)
+	_ = d.ExtendVolume(ctx, v, 2)
+	_, _ = d.InitializeConnection(ctx, v, "", nil)
+	_ = d.TerminateConnection(ctx, v, nil)
+	_ = d.FlattenVolume(ctx, volume.Ref{Name: "volume-2"}, nil)
+	_ = d.DeleteSnapshot(ctx, s)
+	_, _ = d.DeleteVolume(ctx, v, 0)
+	_ = d.PurgeVolume(ctx, v, nil)
+	_, _ = d.Stats(ctx)
+	_ = d.Ping(ctx)
+	want := []observe.Call{
+		{Method: "CreateVolume", Object: "volume-1"},
+		{Method: "CreateSnapshot", Object: "volume-1@s"},
+		{Method: "CreateVolumeFromSnapshot", Object: "volume-2"},
+		{Method: "ExtendVolume", Object: "volume-1", Kind: fault.Unavailable},
+		{Method: "InitializeConnection", Object: "volume-1"},
+		{Method: "TerminateConnection", Object: "volume-1"},
+		{Method: "FlattenVolume", Object: "volume-2"},
+		{Method: "DeleteSnapshot", Object: "volume-1@s"},
+		{Method: "DeleteVolume", Object: "volume-1"},
+		{Method: "PurgeVolume", Object: "volume-1", Kind: fault.Invalid},
+		{Method: "Stats"},
+		{Method: "Ping"},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(observe.Call{}, "Took")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSlowCallIsNamedWhileItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := drivertest.NewFaulty(mem.New(mem.NewWorld()))
+		reached, release := f.Hold("CreateVolume", 1)
+		var out bytes.Buffer
+		var took time.Duration
+		log := hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: &out, Mutex: &sync.Mutex{}})
+		d := observe.New(f, log, func(c observe.Call) { took = c.Took })
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = d.CreateVolume(context.Background(), volume.Spec{Ref: volume.Ref{Name: "volume-1"}, Size: 1})
+		}()
+		<-reached
+		<-time.After(3 * time.Second) // virtual
+		synctest.Wait()
+		if text := out.String(); strings.Count(text, "slow") != 1 || !strings.Contains(text, "volume-1") {
+			t.Errorf("logged %q", text)
+		}
+		release()
+		<-done
+		if took != 3*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
