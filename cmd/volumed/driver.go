@@ -8,9 +8,32 @@ import (
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/driver/mem"
+	"github.com/volumed/volumed/driver/rbd"
+	"github.com/volumed/volumed/fault"
 )
 
-// openDriver connects the backend's driver, with its decorators around it.
-func openDriver(ctx context.Context, cfg *config.Config, b *config.Backend, log hclog.Logger) (driver.Driver, error) {
-	return mem.New(mem.NewWorld()), nil
+// openDriver connects the backend's driver, with its decorators around it. No
+// error is final: the section was found valid before, and a pool, a key or a
+// file that is missing may be made while the worker waits.
+func openDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (driver.Driver, error) {
+	d, err := connectDriver(ctx, b, log)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "%w", err)
+	}
+	return d, nil
+}
+
+func connectDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (driver.Driver, error) {
+	if b.VolumeDriver == config.DriverMem {
+		return mem.New(mem.NewWorld()), nil
+	}
+	return rbd.Open(ctx, rbd.Config{
+		Name: b.VolumeBackendName, Cluster: b.RBDClusterName, ConfFile: b.RBDCephConf, User: b.RBDUser, Pool: b.RBDPool,
+		SecretUUID: b.RBDSecretUUID, ChunkSize: b.RBDStoreChunkSize, CloneFormat: b.RBDCloneFormat,
+		ConnectTimeout: b.RadosConnectTimeout,
+		// The worker tries again for ever, and says meanwhile what is away.
+		ConnectRetries: 1,
+		ExclusivePool:  b.RBDExclusiveCinderPool, DynamicCapacity: b.ReportDynamicTotalCapacity,
+		ReservedPercentage: b.ReservedPercentage, MaxOverSubscriptionRatio: b.MaxOverSubscriptionRatio,
+	}, log)
 }

@@ -62,7 +62,7 @@ func (a *app) work(ctx context.Context, name string) error {
 		OpenStore: func(ctx context.Context) (worker.Store, error) {
 			return store.Open(ctx, cfg.Database.Connection.Reveal(), store.Options{})
 		},
-		OpenDriver: func(ctx context.Context) (driver.Driver, error) { return openDriver(ctx, cfg, b, log) },
+		OpenDriver: func(ctx context.Context) (driver.Driver, error) { return openDriver(ctx, b, log) },
 		Connect:    func(ctx context.Context) (*rpc.Conn, error) { return connect(ctx, cfg, b, log) },
 		Parent:     parent{a.parent},
 		Log:        log,
