@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 # Further build tags, such as crashpoints.
 TAGS ?=
-version := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
+# Semantic, as NATS asks of a service: 1.2.3-4-gabc after a tag, 0.0.0-dev+abc before the first.
+version := $(shell { git describe --always --dirty --tags 2>/dev/null || echo unknown; } | sed -E 's/^v([0-9]+\.)/\1/; t; s/^/0.0.0-dev+/')
 ldflags := -X main.version=$(version)
 # Expanded when a recipe runs: librbd may only just have been installed.
 comma := ,

@@ -60,7 +60,7 @@ func NATSDebian(t testing.TB) string {
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // fails only when it has ended by itself
-		_ = <-ended            // killed: says only that
+		<-ended
 		<-drained
 		log.Close()
 	})
