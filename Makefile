@@ -28,7 +28,7 @@ run: build ## one-node Ceph and volumed with two RBD backends, in the foreground
 	@scripts/run
 
 test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and NATS
-	scripts/with-cluster go test -race -tags '$(go_tags)' ./...
+	scripts/with-cluster go test -race -count=1 -tags '$(go_tags)' ./...
 
 lint: deps ## formatting, vet, golangci-lint, shellcheck, go.mod
 	@scripts/install-deps --lint
@@ -51,6 +51,7 @@ fmt: ## gofumpt and the order of imports
 	@scripts/install-deps --lint
 	$(lint_tool) fmt
 
-clean: ## what was built and what make run left; stops a cluster of make run that is left over
+clean: ## what was built and left behind; stops a cluster that make run or make demo left running
 	@scripts/devcluster down .run/ceph
+	@scripts/devcluster down .dev/demo/ceph
 	rm -rf bin dist .run .dev

@@ -147,3 +147,10 @@ func watchDaemons(t *testing.T, dir string) (pidfds []int) {
 	}
 	return pidfds
 }
+
+func TestBinary(t *testing.T) {
+	out, err := exec.Command(testenv.Binary(t), "--version").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "volumed") {
+		t.Errorf("volumed --version: %v\n%s", err, out)
+	}
+}
