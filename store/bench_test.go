@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/volumed/volumed/internal/testenv"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/store"
 	"github.com/volumed/volumed/store/storetest"
@@ -49,4 +50,5 @@ func acceptFinish(b *testing.B, db *store.DB, fence operation.Fence) {
 
 func BenchmarkAcceptFinish(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) { benchmarkAcceptFinish(b, storetest.SQLite(b)) })
+	b.Run("postgres", func(b *testing.B) { benchmarkAcceptFinish(b, testenv.Postgres(b)) })
 }

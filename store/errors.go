@@ -24,7 +24,7 @@ func classify(d *dialect, err error) error {
 		return nil
 	case errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn):
+	case errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn), err.Error() == poolClosed:
 		return fault.New(fault.Unavailable, "the connection to the database is gone: %w", err)
 	}
 	if f := d.classify(err); f != nil {
@@ -32,6 +32,9 @@ func classify(d *dialect, err error) error {
 	}
 	return fault.New(fault.Internal, "database: %w", err)
 }
+
+// poolClosed is what database/sql says after Close; it exports no error for it.
+const poolClosed = "sql: database is closed"
 
 // classifySQLite knows the result codes of SQLite.
 func classifySQLite(err error) error {

@@ -59,8 +59,8 @@ func Open(ctx context.Context, connection string, opts Options) (_ *DB, err erro
 	return db, nil
 }
 
-// Close ends the running writes and gives up those that are queued, which are
-// then fault.Unavailable. The database must not be used afterwards.
+// Close lets the writes that have begun come to their end and gives up those that
+// are queued; they are fault.Unavailable, and so is every later call.
 func (db *DB) Close() error { return errors.Join(db.engine.close(), db.reads.Close()) }
 
 // ID returns the id of the database, a UUID made by the first Migrate: two

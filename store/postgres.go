@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -122,8 +123,9 @@ func (e *postgresEngine) write(ctx context.Context, urgent bool, change func(*se
 		db = e.db
 	}
 	for n := 1; ; n++ {
-		err := e.transact(ctx, db, change)
-		if err == nil || n == attempts || !retryable(err) {
+		begun, err := transact(ctx, db, change)
+		again := retryable(err) || !begun && lostConnection(err)
+		if err == nil || n == attempts || !again {
 			return err
 		}
 		if err := pause(ctx, n); err != nil {
@@ -144,20 +146,29 @@ func pause(ctx context.Context, n int) error {
 	}
 }
 
-func (e *postgresEngine) transact(ctx context.Context, db *sql.DB, change func(*session) error) error {
+// lostConnection reports whether a connection that the pool had kept turned out to
+// be dead, as after a restart of the server: the pool may have more of them.
+func lostConnection(err error) bool {
+	var connect *pgconn.ConnectError
+	return fault.KindOf(err) == fault.Unavailable && !errors.As(err, &connect)
+}
+
+// transact runs a change in a transaction of its own. Unless that has begun,
+// nothing has happened.
+func transact(ctx context.Context, db *sql.DB, change func(*session) error) (begun bool, err error) {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
-		return classify(postgresDialect, err)
+		return false, classify(postgresDialect, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; else the connection is dropped
 	s := newSession(ctx, postgresDialect, tx)
 	if err := change(s); err != nil {
-		return err
+		return true, err
 	}
 	if s.broken != nil {
-		return s.broken
+		return true, s.broken
 	}
-	return committed(tx.Commit())
+	return true, committed(tx.Commit())
 }
 
 // committed tells a commit that was refused from one that nobody knows of.

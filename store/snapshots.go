@@ -45,7 +45,7 @@ func (t *tx) Snapshots(volumeID string) ([]volume.Snapshot, error) {
 
 // InsertSnapshot implements operation.Tx.
 func (t *tx) InsertSnapshot(s *volume.Snapshot) error {
-	s.CreatedAt = t.now
+	s.CreatedAt, s.DeletedAt = t.now, deletedAt(s.Status, s.DeletedAt, t.now)
 	n, err := t.exec(insertSnapshot, snapshotFields(s)...)
 	if err == nil && n == 0 {
 		err = fault.New(fault.Exists, "%s exists already", snapshotResource(s.ID))

@@ -50,7 +50,7 @@ func (t *tx) DeletedVolume(id string) (volume.Volume, error) {
 
 // InsertVolume implements operation.Tx.
 func (t *tx) InsertVolume(v *volume.Volume) error {
-	v.CreatedAt = t.now
+	v.CreatedAt, v.DeletedAt = t.now, deletedAt(v.Status, v.DeletedAt, t.now)
 	n, err := t.exec(insertVolume, volumeFields(v)...)
 	if err == nil && n == 0 {
 		err = fault.New(fault.Exists, "%s exists already", volumeResource(v.ID))

@@ -1,0 +1,57 @@
+package storetest
+
+import (
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/store"
+)
+
+// Raw opens the database of the URL beside store, as an operator with a SQL
+// client would; it is closed with the test.
+func Raw(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:///"); ok {
+		driver, source = "sqlite", path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func testMigrateAtOnce(t *testing.T, url string) {
+	if err := each(4, func(int) error { return store.Migrate(t.Context(), url, quiet{}) }); err != nil {
+		t.Fatal(err)
+	}
+	id := Reopen(t, url).ID()
+	if again := Open(t, url).ID(); again != id {
+		t.Errorf("a repeated Migrate changed the id from %s to %s", id, again)
+	}
+}
+
+func testOlderSchema(t *testing.T, url string) {
+	_, err := store.Open(t.Context(), url, store.Options{})
+	wantKind(t, err, fault.Unavailable)
+	if hint := fault.Of(err).Hint; !strings.Contains(hint, "db-sync") {
+		t.Errorf("hint = %q", hint)
+	}
+}
+
+func testNewerSchema(t *testing.T, url string) {
+	if err := store.Migrate(t.Context(), url, quiet{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Raw(t, url).Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Open(t.Context(), url, store.Options{})
+	wantKind(t, err, fault.Unsupported)
+	wantKind(t, store.Migrate(t.Context(), url, quiet{}), fault.Unsupported)
+}
