@@ -96,7 +96,7 @@ func invoke[Resp any](ctx context.Context, c *Client, service, method string, re
 // do repeats the request until it is answered.
 func (i *invocation) do(ctx context.Context) (*nats.Msg, error) {
 	var lost time.Time // when the connection was seen to be away
-	for {
+	for sent := false; ; sent = true {
 		if !i.conn.Connected() {
 			if err := i.conn.WaitConnected(ctx); err != nil {
 				return nil, i.unanswered(ctx, err)
@@ -109,7 +109,7 @@ func (i *invocation) do(ctx context.Context) (*nats.Msg, error) {
 			return reply, decodeError(reply)
 		case errors.Is(err, nats.ErrNoResponders):
 			if time.Since(lost) > settle {
-				return nil, i.nobody()
+				return nil, i.nobody(sent)
 			}
 		case errors.Is(err, nats.ErrMaxPayload):
 			return nil, fault.New(fault.Invalid, "the request has %d bytes, more than the server takes", len(i.body))
@@ -149,13 +149,26 @@ func (i *invocation) whom() string {
 	return i.service
 }
 
-func (i *invocation) nobody() error {
-	if i.service == "" {
-		return fault.New(fault.Unavailable, "nobody answers %s: no worker is running", i.method).
-			WithHint("start volumed, or check that --nats names the bus that it uses")
+// nobody is the error of a request that had nobody to go to. Where an earlier
+// attempt may have arrived, the caller is told how to find out.
+func (i *invocation) nobody(sent bool) error {
+	switch {
+	case i.service == "":
+		return noAnswer{fault.New(fault.Unavailable, "nobody answers %s: no worker is running", i.method).
+			WithHint("start volumed, or check that --nats names the bus that it uses")}
+	case sent && i.operates():
+		return noAnswer{fault.New(fault.Unavailable, "nobody answers for %s any more", i.service).
+			WithHint("the request may have been carried out: once the worker is back, send it again with request id %s to find out", i.call.RequestID)}
+	default:
+		return noAnswer{fault.New(fault.Unavailable, "nobody answers for %s", i.service).
+			WithHint("is its worker running? see volumectl service list")}
 	}
-	return fault.New(fault.Unavailable, "nobody answers for %s", i.service).
-		WithHint("is its worker running? see volumectl service list")
+}
+
+// operates reports whether the request may start something that lasts.
+func (i *invocation) operates() bool {
+	m, ok := methodNamed(i.method)
+	return ok && m.Operates
 }
 
 // unanswered is the error of a request whose ctx ended without an answer.
@@ -165,8 +178,8 @@ func (i *invocation) unanswered(ctx context.Context, cause error) error {
 		kind = fault.Cancelled
 	}
 	err := fault.New(kind, "no answer from %s to %s: %w", i.whom(), i.method, cause)
-	if m, ok := methodNamed(i.method); ok && m.Operates {
+	if i.operates() {
 		err = err.WithHint("it may have been carried out all the same: send it again with request id %s to find out", i.call.RequestID)
 	}
-	return err
+	return noAnswer{err}
 }

@@ -68,11 +68,11 @@ func Connect(ctx context.Context, cfg ConnConfig, log hclog.Logger) (*Conn, erro
 	case err == nil:
 		return c, nil
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, fault.New(fault.Unavailable, "connect to %s: the server refuses our credentials", name).
-			WithHint("check user, password or credentials in the address of the server")
+		return nil, noAnswer{fault.New(fault.Unavailable, "connect to %s: the server refuses our credentials", name).
+			WithHint("check the user and the password in the address, or the credentials file")}
 	case cfg.FailFast:
-		return nil, fault.New(fault.Unavailable, "connect to %s: %w", name, err).
-			WithHint("is the NATS server running? see --nats and NATS_URL")
+		return nil, noAnswer{fault.New(fault.Unavailable, "connect to %s: %w", name, err).
+			WithHint("is the NATS server running? see --nats and NATS_URL")}
 	default:
 		return nil, fault.New(fault.Invalid, "connect to %s: %w", name, err)
 	}

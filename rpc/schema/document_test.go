@@ -102,7 +102,7 @@ func (w words) fields(b *bytes.Buffer, of reflect.Type) {
 		if !strings.Contains(field.Tag.Get("json"), ",omit") {
 			kind += ", required"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s |\n", jsonName(field), kind, w[owner(of, field)+"."+field.Name])
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", jsonName(field), kind, w.of(of, field))
 	}
 }
 

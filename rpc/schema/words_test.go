@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// words are the comments on types and their fields: "Volume" and "Volume.Size".
+// words are the comments on the fields of structs: "volume.Volume.Size".
 type words map[string]string
 
 // readWords reads the comments of the packages in the folders.
@@ -32,13 +33,13 @@ func readWords(t *testing.T, folders ...string) words {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ast.Inspect(file, w.note)
+			ast.Inspect(file, func(n ast.Node) bool { return w.note(file.Name.Name, n) })
 		}
 	}
 	return w
 }
 
-func (w words) note(n ast.Node) bool {
+func (w words) note(pkg string, n ast.Node) bool {
 	spec, ok := n.(*ast.TypeSpec)
 	if !ok {
 		return true
@@ -53,7 +54,7 @@ func (w words) note(n ast.Node) bool {
 			text = field.Comment.Text()
 		}
 		for _, name := range field.Names {
-			w[spec.Name.Name+"."+name.Name] = strings.Join(strings.Fields(text), " ")
+			w[pkg+"."+spec.Name.Name+"."+name.Name] = strings.Join(strings.Fields(text), " ")
 		}
 	}
 	return true
@@ -79,17 +80,18 @@ func (w words) describe(s *jsonschema.Schema, of reflect.Type, open bool) {
 		if field.Anonymous || p == nil {
 			continue
 		}
-		p.Description = w[owner(of, field)+"."+field.Name]
+		p.Description = w.of(of, field)
 		w.describe(p, field.Type, open)
 	}
 }
 
-// owner returns the name of the struct in which a visible field is declared.
-func owner(of reflect.Type, field reflect.StructField) string {
+// of returns the comment on a visible field of a struct, which may be declared
+// in a struct that is embedded.
+func (w words) of(t reflect.Type, field reflect.StructField) string {
 	for _, i := range field.Index[:len(field.Index)-1] {
-		of = of.Field(i).Type
+		t = t.Field(i).Type
 	}
-	return of.Name()
+	return w[path.Base(t.PkgPath())+"."+t.Name()+"."+field.Name]
 }
 
 func jsonName(field reflect.StructField) string {
