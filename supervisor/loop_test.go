@@ -413,6 +413,34 @@ func TestChildThatEndsWithTheGroupIsNotStartedAgain(t *testing.T) {
 	})
 }
 
+func TestChildThatEndsBySignalBeforeItServesHasLostNothing(t *testing.T) {
+	tests := map[string]struct {
+		served bool
+		signal syscall.Signal
+		want   int
+	}{
+		"TERM in init":  {false, syscall.SIGTERM, 0},
+		"INT in init":   {false, syscall.SIGINT, 0},
+		"TERM at work":  {true, syscall.SIGTERM, 1},
+		"crash in init": {false, syscall.SIGSEGV, 1},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{Workers: backends("rbd0")}, func(w *world) {
+				if tc.served {
+					w.ready("rbd0")
+				}
+				w.proc("rbd0").refuse()
+				w.signal(syscall.SIGINT)
+				w.die("rbd0", Exit{Code: -1, Signal: tc.signal})
+				if got := ExitCode(w.wait()); got != tc.want {
+					t.Errorf("exit code %d, want %d", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
 func TestHangupChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

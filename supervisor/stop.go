@@ -126,9 +126,10 @@ func (s *Supervisor) kill(c *child) {
 // countOut notes whether a child that ended during the stop has finished its work.
 func (s *Supervisor) countOut(c *child, now time.Time) {
 	e := c.LastExit
-	// Before it can handle signals there is no work that TERM could cut off.
-	finished := e.Code == lifeline.ExitStopped || e.Signal == syscall.SIGTERM && !c.served && c.asked
-	if finished {
+	// Before it handles signals, ours or those of a terminal to the whole group,
+	// it has no work that could be cut off.
+	early := !c.served && (e.Signal == syscall.SIGTERM || e.Signal == syscall.SIGINT)
+	if e.Code == lifeline.ExitStopped || early {
 		c.set(Stopped, "", now)
 		s.log.Info("child stopped", "backend", c.Name, "pid", e.PID, "uptime", e.Uptime.Round(time.Millisecond))
 		return

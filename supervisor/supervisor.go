@@ -163,8 +163,8 @@ func (s *Supervisor) act(now time.Time) {
 	if s.phase == running {
 		s.startDue(now)
 	}
-	s.tellParent(now)
 	s.publish()
+	s.tellParent(now) // of what Status already shows
 }
 
 // next is when something is due again if nothing happens until then, zero for
