@@ -29,6 +29,7 @@ type mishap struct {
 	before error           // returned without writing
 	after  error           // returned although it is written
 	block  <-chan struct{} // waited for, before anything
+	linger <-chan struct{} // waited for, once it is written
 }
 
 type tables struct {
@@ -80,12 +81,22 @@ func (j *memJournal) Write(ctx context.Context, fence Fence, change func(tx Tx) 
 	if err := cmp.Or(m.before, ctx.Err()); err != nil {
 		return err
 	}
+	if err := j.commit(fence, change, n%2 == 0); err != nil {
+		return err
+	}
+	if m.linger != nil {
+		<-m.linger
+	}
+	return m.after
+}
+
+func (j *memJournal) commit(fence Fence, change func(tx Tx) error, twice bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.tables.epochs[fence.Host] != fence.Epoch {
 		return ErrFenced
 	}
-	if n%2 == 0 {
+	if twice {
 		_ = change(&memTx{tables: j.tables.clone(), fence: fence})
 	}
 	tx := &memTx{tables: j.tables.clone(), fence: fence}
@@ -94,7 +105,7 @@ func (j *memJournal) Write(ctx context.Context, fence Fence, change func(tx Tx) 
 	}
 	j.judge(tx.tables)
 	j.tables = tx.tables
-	return m.after
+	return nil
 }
 
 func (j *memJournal) nextMishap() (mishap, int) {
