@@ -120,8 +120,14 @@ func playSupervisor(parent *lifeline.Parent, args []string) int {
 		})
 	}
 	s, err := New(cfg, hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Debug}))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-parent.Died()
+		cancel()
+	}()
 	if err == nil {
-		err = s.Run(context.Background())
+		err = s.Run(ctx)
 	}
 	if err != nil {
 		fmt.Println("error:", err)

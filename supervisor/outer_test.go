@@ -40,7 +40,16 @@ func superviseIn(t *testing.T, attr *syscall.SysProcAttr, state string, env []st
 	t.Helper()
 	o := &outer{t: t}
 	o.cmd = exec.Command("/proc/self/exe", append([]string{"supervise", state}, roles...)...)
-	o.cmd.Env = append(os.Environ(), env...)
+	// It ends with this process, however that ends.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	t.Cleanup(func() { w.Close() })
+	inherit := lifeline.Inheritance{Pipe: r, OrphanGrace: 10 * time.Second}
+	o.cmd.ExtraFiles = inherit.Files()
+	o.cmd.Env = append(inherit.Env(os.Environ()), env...)
 	// A file, so that an orphan that holds it does not keep Wait waiting.
 	stderr, err := os.Create(filepath.Join(state, "stderr"))
 	if err != nil {
