@@ -144,7 +144,7 @@ func TestSupervisorKilled(t *testing.T) {
 }
 
 // Everybody in the process group gets the signal, as from Ctrl-C: what runs is
-// brought to its end all the same.
+// brought to its end all the same, and the bus stays until it is.
 func TestInterruptFromTheTerminal(t *testing.T) {
 	s := started(t, options{})
 	op, err := s.client.CreateVolume(t.Context(), s.backend(0), rpc.CreateVolumeRequest{Size: 1}, rpc.CallOptions{})
@@ -156,6 +156,9 @@ func TestInterruptFromTheTerminal(t *testing.T) {
 	}
 	if code := s.exit(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+	if log := s.log.String(); strings.Index(log, "bus stops") < strings.LastIndex(log, "state=draining") {
+		t.Error("the bus stopped before the worker had drained")
 	}
 	s.conn.Close()
 	s.conn = nil

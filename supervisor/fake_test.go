@@ -36,6 +36,7 @@ type fakeProcess struct {
 	end      chan Exit
 	mu       sync.Mutex
 	got      []syscall.Signal
+	hungUp   bool
 	stubborn bool // does not end on TERM
 	dead     bool
 }
@@ -183,6 +184,14 @@ func (p *fakeProcess) Signal(sig syscall.Signal) error {
 		p.exit(Exit{})
 	}
 	return nil
+}
+
+// HangUp ends it as well, as a process that lost its parent.
+func (p *fakeProcess) HangUp() {
+	p.mu.Lock()
+	p.hungUp = true
+	p.mu.Unlock()
+	p.exit(Exit{})
 }
 
 func (p *fakeProcess) exit(e Exit) {

@@ -24,6 +24,8 @@ func (p *childProcess) PID() int { return p.proc.Pid }
 
 func (p *childProcess) Signal(sig syscall.Signal) error { return p.proc.Signal(sig) }
 
+func (p *childProcess) HangUp() { p.pipe.Close() }
+
 func (p *childProcess) Run(hear func(lifeline.Message)) Exit {
 	read := make(chan struct{})
 	go func() {

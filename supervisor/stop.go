@@ -78,11 +78,15 @@ func (s *Supervisor) stopTime() time.Duration {
 	}
 }
 
-// ask sends TERM, once, and sets the deadline, which only ever gets nearer.
+// ask sends TERM, once, and sets the deadline, which only ever gets nearer. The
+// bus is asked by the end of its lifeline: TERM reaches it also from Ctrl-C or
+// from an init system that signals the whole group, while workers still need it.
 func (s *Supervisor) ask(c *child, limit time.Duration, now time.Time) {
 	if !c.asked {
 		c.asked = true
-		if err := c.signal(syscall.SIGTERM); err != nil {
+		if c.Role == Bus {
+			c.proc.HangUp()
+		} else if err := c.signal(syscall.SIGTERM); err != nil {
 			s.log.Error("child cannot be asked to stop", "backend", c.Name, "pid", c.PID, "error", err)
 		}
 	}

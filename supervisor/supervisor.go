@@ -51,6 +51,8 @@ type process interface {
 	PID() int
 	// Signal returns errGone when the process has ended.
 	Signal(syscall.Signal) error
+	// HangUp ends the lifeline: to the child it is the death of its parent.
+	HangUp()
 	// Run passes on what the child says until it is gone and reaped, then returns
 	// how it ended. It is called once.
 	Run(hear func(lifeline.Message)) Exit

@@ -19,10 +19,25 @@ import (
 // when its parent has died. Further signals change nothing: how long the work
 // may take to end is decided by the drain timeout and by the parent.
 func (a *app) untilStopped(ctx context.Context) context.Context {
-	signal.Ignore(syscall.SIGHUP)
-	ctx, cancel := context.WithCancel(ctx)
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	return a.until(ctx, asked)
+}
+
+// untilReleased is untilStopped for the bus. Under a supervisor it does not hear
+// signals, which Ctrl-C and init systems send to everybody at once: workers need
+// the bus until they have answered, and the supervisor knows when that is.
+func (a *app) untilReleased(ctx context.Context) context.Context {
+	if !a.parent.Supervised() {
+		return a.untilStopped(ctx)
+	}
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+	return a.until(ctx, nil)
+}
+
+func (a *app) until(ctx context.Context, asked <-chan os.Signal) context.Context {
+	signal.Ignore(syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-asked:
@@ -46,7 +61,7 @@ func (a *app) busCommand() *cobra.Command {
 			if err != nil {
 				return exit(err)
 			}
-			err = bus.Run(a.untilStopped(cmd.Context()), bus.Config{
+			err = bus.Run(a.untilReleased(cmd.Context()), bus.Config{
 				StatePath: cfg.Default.StatePath, Listen: cfg.NATS.Listen,
 			}, a.parent.Ready, log)
 			return exit(err)
