@@ -15,7 +15,8 @@ type Lane string
 const (
 	Control Lane = "control" // attach, snapshots, small calls
 	Work    Lane = "work"    // create, delete, clone, extend
-	Bulk    Lane = "bulk"    // flatten, copy, import, purge
+	Flatten Lane = "flatten" // flatten, which has a bound of its own in the configuration
+	Bulk    Lane = "bulk"    // copy, import, purge
 )
 
 // Limits bounds a lane.

@@ -22,7 +22,7 @@ const flattenResource volume.ResourceType = "flatten"
 // at any time and goes on where it was.
 func (w *Worker) flattenVolume() operation.Method[flattening] {
 	return operation.Method[flattening]{
-		Name: rpc.MethodFlattenVolume, Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Shared,
+		Name: rpc.MethodFlattenVolume, Resource: volume.VolumeResource, Lane: operation.Flatten, Target: operation.Shared,
 		Accept: func(tx operation.Tx, op *volume.Operation, f *flattening) error {
 			v, err := w.ourVolume(tx, op, f.VolumeID, "volume_id")
 			if err != nil {

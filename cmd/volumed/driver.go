@@ -7,7 +7,9 @@ import (
 
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/driver/limit"
 	"github.com/volumed/volumed/driver/mem"
+	"github.com/volumed/volumed/driver/observe"
 	"github.com/volumed/volumed/driver/rbd"
 	"github.com/volumed/volumed/fault"
 )
@@ -20,7 +22,9 @@ func openDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (drive
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "%w", err)
 	}
-	return d, nil
+	return limit.New(observe.New(d, log, nil), limit.Config{
+		Slots: b.BackendNativeThreadsPoolSize, Control: controlSlots, Stats: statsSlots, Bulk: bulkSlots(b),
+	}, log), nil
 }
 
 func connectDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (driver.Driver, error) {

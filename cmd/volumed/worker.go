@@ -136,15 +136,30 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 // a service has in a day, and still few enough to be taken over in seconds.
 const laneQueue = 100_000
 
-// lanes divides the native threads of the backend.
+// Slots of the backend's native threads that are kept for short calls.
+const (
+	controlSlots = 2
+	statsSlots   = 1
+)
+
+// bulkSlots is how many native threads long work may hold: half of those that
+// are not kept for short calls.
+func bulkSlots(b *config.Backend) int {
+	return max(1, (b.BackendNativeThreadsPoolSize-controlSlots-statsSlots)/2)
+}
+
+// lanes divides the native threads of the backend, so that an operation that
+// runs has a thread as well.
 func lanes(b *config.Backend) map[operation.Lane]operation.Limits {
-	bulk := b.RBDConcurrentFlattenOperations
-	if bulk == 0 {
-		bulk = b.BackendNativeThreadsPoolSize / 2
+	bulk := bulkSlots(b)
+	flatten := bulk
+	if most := b.RBDConcurrentFlattenOperations; most > 0 {
+		flatten = min(most, bulk)
 	}
 	return map[operation.Lane]operation.Limits{
-		operation.Control: {Slots: b.BackendNativeThreadsPoolSize, Queue: laneQueue},
-		operation.Work:    {Slots: b.BackendNativeThreadsPoolSize, Queue: laneQueue},
+		operation.Control: {Slots: b.BackendNativeThreadsPoolSize - statsSlots, Queue: laneQueue},
+		operation.Work:    {Slots: b.BackendNativeThreadsPoolSize - controlSlots - statsSlots, Queue: laneQueue},
+		operation.Flatten: {Slots: flatten, Queue: laneQueue},
 		operation.Bulk:    {Slots: bulk, Queue: laneQueue},
 	}
 }
