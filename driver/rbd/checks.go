@@ -40,6 +40,6 @@ func (l *link) tryWrite() error {
 
 // monText runs a monitor command that answers in plain text.
 func (l *link) monText(prefix string) (string, error) {
-	out, err := l.monCommand(map[string]string{"prefix": prefix})
+	out, err := l.monCommand(map[string]any{"prefix": prefix})
 	return strings.TrimSpace(string(out)), err
 }

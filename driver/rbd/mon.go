@@ -2,6 +2,7 @@ package rbd
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -12,7 +13,7 @@ import (
 
 // mon runs a monitor command, with arguments as pairs, and decodes its answer.
 func (l *link) mon(answer any, prefix string, args ...string) error {
-	command := map[string]string{"prefix": prefix, "format": "json"}
+	command := map[string]any{"prefix": prefix, "format": "json"}
 	for i := 0; i+1 < len(args); i += 2 {
 		command[args[i]] = args[i+1]
 	}
@@ -26,13 +27,13 @@ func (l *link) mon(answer any, prefix string, args ...string) error {
 	return nil
 }
 
-func (l *link) monCommand(command map[string]string) ([]byte, error) {
+func (l *link) monCommand(command map[string]any) ([]byte, error) {
 	line, err := json.Marshal(command)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "%w", err)
 	}
 	out, _, err := l.conn.MonCommand(line)
-	return out, classify(err, "monitor command "+command["prefix"])
+	return out, classify(err, fmt.Sprintf("monitor command %v", command["prefix"]))
 }
 
 // monitorsFor is how long monitor addresses are used before they are read again:

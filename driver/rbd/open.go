@@ -29,7 +29,8 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger) (d *Driver, err err
 	wait := cfg.ConnectInterval
 	for attempt := 1; ; attempt++ {
 		d, err = openOnce(ctx, cfg, log)
-		if err == nil || fault.KindOf(err) != fault.Unavailable || attempt >= cfg.ConnectRetries {
+		last := attempt >= cfg.ConnectRetries || ctx.Err() != nil
+		if err == nil || last || fault.KindOf(err) != fault.Unavailable {
 			return d, err
 		}
 		log.Warn("cluster does not answer, trying again", "attempt", attempt, "wait", wait, "error", err)

@@ -1,0 +1,39 @@
+package rbd
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+)
+
+var _ driver.Fencer = (*Driver)(nil)
+
+// fenceTime is how long a dead client stays on the cluster's blocklist: longer
+// than the 30 s for which OSDs keep a watch without a sign of life.
+const fenceTime = time.Minute
+
+// Fence puts clients on the cluster's blocklist, each by its whole address with
+// the nonce: another process of the same host has another one.
+func (d *Driver) Fence(ctx context.Context, addrs []string) (err error) {
+	defer fault.Wrap(&err, "fence")
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, addr := range addrs {
+		if !strings.Contains(addr, "/") || slices.Contains(d.Addrs(), addr) {
+			return fault.New(fault.Invalid, "%q is not the address of another client", addr)
+		}
+		if _, err := d.control.monCommand(map[string]any{
+			"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime.Seconds(),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
