@@ -134,7 +134,7 @@ func TestPatientIsWoken(t *testing.T) {
 			return nil
 		}))
 		purge.Patient = true
-		impatient := shared("impatient", purge.Steps...)
+		impatient := shared("impatient", flaky("busy", fault.New(fault.Busy, "it has a clone")))
 		w.know(making("make", step("free", func(context.Context, *Task, *args) error {
 			<-g.opened
 			free = true

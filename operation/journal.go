@@ -47,8 +47,9 @@ type Tx interface {
 	InsertOperation(op *volume.Operation) error
 	// UpdateOperation writes the columns that change in an operation's life:
 	// status, step, progress, eta, attempt, reason, next try, error, result,
-	// cancel_requested, started_at, finished_at. UpdatedAt is set. It is
-	// fault.Conflict when the operation has ended or belongs to another epoch.
+	// cancel_requested, started_at, finished_at. UpdatedAt is set. A cancel that
+	// was requested stays so, whatever op says. It is fault.Conflict when the
+	// operation has ended or belongs to another epoch.
 	UpdateOperation(op *volume.Operation) error
 
 	// Claim locks the resource for the operation until Release. Shared claims

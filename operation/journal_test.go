@@ -203,7 +203,7 @@ func (tx *memTx) UpdateOperation(op *volume.Operation) error {
 	case row.Epoch != tx.fence.Epoch:
 		return fault.New(fault.Conflict, "operation %s belongs to epoch %d", op.ID, row.Epoch)
 	}
-	op.UpdatedAt = time.Now()
+	op.UpdatedAt, op.CancelRequested = time.Now(), op.CancelRequested || row.CancelRequested
 	tx.ops[op.ID] = *op
 	return nil
 }

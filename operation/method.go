@@ -3,7 +3,6 @@ package operation
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
@@ -118,7 +117,7 @@ func bind[S any](m Method[S], args json.RawMessage) (bound, error) {
 func (e *Engine) bindOperation(op *volume.Operation) (definition, bound, error) {
 	d, ok := e.methods[op.Method]
 	if !ok {
-		return definition{}, bound{}, fmt.Errorf("operation %s: this version has no method %s", op.ID, op.Method)
+		return definition{}, bound{}, fault.New(fault.Unsupported, "operation %s: this version has no method %s", op.ID, op.Method)
 	}
 	b, err := d.bind(op.Args)
 	return d, b, err

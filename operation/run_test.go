@@ -134,6 +134,7 @@ func TestNothingToUndo(t *testing.T) {
 		w.know(m)
 		e := w.process()
 		w.submit(e, "make", args{})
+		synctest.Wait()
 		op := w.submit(e, "make", args{})
 		if got, err := e.Cancel(t.Context(), op.ID); err != nil || !got.CancelRequested {
 			t.Fatal(got, err)
@@ -391,6 +392,7 @@ func TestLongStepIsTold(t *testing.T) {
 		w.know(making("make", first.step("first"), second.step("second")))
 		e := w.process()
 		op := w.submit(e, "make", args{})
+		synctest.Wait()
 		queued := w.submit(e, "make", args{})
 		pass(2 * time.Second)
 		if got := w.is(op.ID, volume.Running); got.Step != "first" {

@@ -43,13 +43,24 @@ type world struct {
 // nothing may be left running.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{
-			t: t, journal: newMemJournal(), backend: &backend{made: map[string]int{}, there: map[string]bool{}}, heard: &heard{}, log: &logBook{},
-			lanes: map[Lane]Limits{Control: {4, 100}, Work: {4, 1000}, Bulk: {1, 100}},
-		}
+		w := newWorld(t)
 		defer w.end()
 		test(t, w)
 	})
+}
+
+// inRealTime runs a test in a world where time passes by itself.
+func inRealTime(t *testing.T, test func(t *testing.T, w *world)) {
+	w := newWorld(t)
+	defer w.end()
+	test(t, w)
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{
+		t: t, journal: newMemJournal(), backend: &backend{made: map[string]int{}, there: map[string]bool{}}, heard: &heard{}, log: &logBook{},
+		lanes: map[Lane]Limits{Control: {4, 100}, Work: {4, 1000}, Bulk: {1, 100}},
+	}
 }
 
 func (w *world) end() {
