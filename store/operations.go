@@ -63,6 +63,7 @@ func (t *tx) OperationByRequest(projectID, requestID string) (volume.Operation, 
 // the change run again, so that OperationByRequest finds it.
 func (t *tx) InsertOperation(op *volume.Operation) error {
 	op.CreatedAt, op.UpdatedAt = t.now, t.now
+	t.markEnd(op)
 	n, err := t.exec(insertOperation, operationFields(op)...)
 	if err == nil && n == 0 {
 		err = fault.New(fault.Exists, "operation %s for request %q exists already: %w", op.ID, op.RequestID, errLostRace)
@@ -74,9 +75,7 @@ func (t *tx) InsertOperation(op *volume.Operation) error {
 // somebody asked for it meanwhile, and FinishedAt at an end that has none.
 func (t *tx) UpdateOperation(op *volume.Operation) error {
 	op.UpdatedAt = t.now
-	if op.Status.Terminal() && op.FinishedAt.IsZero() {
-		op.FinishedAt = t.now
-	}
+	t.markEnd(op)
 	if op.Epoch != t.epoch.Epoch {
 		return fault.New(fault.Conflict, "operation %s is of epoch %d, the writer of %d", op.ID, op.Epoch, t.epoch.Epoch)
 	}
@@ -86,6 +85,13 @@ func (t *tx) UpdateOperation(op *volume.Operation) error {
 		err = t.whyNotUpdated(op)
 	}
 	return err
+}
+
+// markEnd gives an operation that has ended the time of it.
+func (t *tx) markEnd(op *volume.Operation) {
+	if op.Status.Terminal() && op.FinishedAt.IsZero() {
+		op.FinishedAt = t.now
+	}
 }
 
 func (t *tx) whyNotUpdated(op *volume.Operation) error {

@@ -222,6 +222,14 @@ func testDeletedRows(t *testing.T, url string) {
 		}
 		return err
 	})
+	if record, err := db.VolumeRecord(t.Context(), v.ID); err != nil || !record.Deleted() {
+		t.Errorf("record = %+v, %v", record, err)
+	}
+	if record, err := db.SnapshotRecord(t.Context(), s.ID); err != nil || record.Status != volume.Deleted {
+		t.Errorf("record = %+v, %v", record, err)
+	}
+	_, err = db.VolumeRecord(t.Context(), "none")
+	wantKind(t, err, fault.NotFound)
 	v.Status = volume.Available // an undelete
 	write(t, db, fence, func(tx operation.Tx) error { return tx.UpdateVolume(&v, volume.Deleted) })
 	if back, err := db.Volume(t.Context(), v.ID); err != nil || back.Deleted() {
