@@ -39,7 +39,7 @@ func openSQLite(t *testing.T) *DB {
 
 func takeOver(t *testing.T, db *DB, host string) operation.Fence {
 	t.Helper()
-	s, err := db.TakeOver(t.Context(), volume.Service{Host: host, Binary: volume.Binary, Topic: volume.Binary})
+	s, _, err := db.TakeOver(t.Context(), volume.Service{Host: host, Binary: volume.Binary, Topic: volume.Binary})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func TestPostgresTakeOverWaitsForWrites(t *testing.T) {
 			return err
 		}
 		go func() {
-			s, err := next.TakeOver(context.Background(), volume.Service{Host: fence.Host, Binary: volume.Binary})
+			s, _, err := next.TakeOver(context.Background(), volume.Service{Host: fence.Host, Binary: volume.Binary})
 			if err != nil {
 				t.Error(err)
 			}
@@ -63,7 +63,7 @@ func TestPostgresTakeOverWaitsForWrites(t *testing.T) {
 			}
 			taken <- operation.Fence{Host: fence.Host, Epoch: s.Epoch}
 		}()
-		waitForLock(t, db)
+		waitForLock(t, db, taken)
 		return tx.InsertVolume(&volume.Volume{ID: "v"})
 	})
 	if err != nil {
@@ -74,9 +74,10 @@ func TestPostgresTakeOverWaitsForWrites(t *testing.T) {
 	}
 }
 
-// waitForLock returns once a connection to the database waits for a lock.
-func waitForLock(t *testing.T, db *DB) {
-	for waiting := 0; waiting == 0; {
+// waitForLock returns once a connection to the database waits for a lock, or the
+// service was taken without one.
+func waitForLock(t *testing.T, db *DB, taken chan operation.Fence) {
+	for waiting := 0; waiting == 0 && len(taken) == 0; {
 		_, err := db.reader(t.Context()).one([]any{&waiting},
 			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 		if err != nil {

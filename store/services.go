@@ -17,6 +17,7 @@ import (
 var serviceColumns = []string{
 	"uuid", "host", `"binary"`,
 	"topic", "cluster_name", "epoch", "phase", "reason", "availability_zone", "rpc_current_version", "object_current_version", "updated_at",
+	"node",
 	"report_count", "disabled", "disabled_reason", "ceph_addrs", "replication_status", "active_backend_id", "frozen", "created_at", "modified_at",
 }
 
@@ -24,7 +25,7 @@ func serviceFields(s *volume.Service) []any {
 	return []any{
 		&s.ID, &s.UUID, &s.Host, &s.Binary,
 		&s.Topic, &s.ClusterName, &s.Epoch, (*string)(&s.Phase), &s.Reason, &s.AvailabilityZone,
-		&s.RPCCurrentVersion, &s.ObjectCurrentVersion, timeOf(&s.UpdatedAt),
+		&s.RPCCurrentVersion, &s.ObjectCurrentVersion, timeOf(&s.UpdatedAt), &s.Node,
 		&s.ReportCount, &s.Disabled, &s.DisabledReason, jsonOf(&s.CephAddrs), &s.ReplicationStatus, &s.ActiveBackendID, &s.Frozen,
 		timeOf(&s.CreatedAt), timeOf(&s.ModifiedAt),
 	}
@@ -32,11 +33,11 @@ func serviceFields(s *volume.Service) []any {
 
 var (
 	serviceRow    = "id, " + strings.Join(serviceColumns, ", ")
-	selectFor     = `SELECT epoch FROM services WHERE host = $1 AND "binary" = $2`
+	selectFor     = "SELECT " + serviceRow + ` FROM services WHERE host = $1 AND "binary" = $2`
 	insertService = insertInto("services", serviceColumns) + " RETURNING " + serviceRow
 	// The rest of the row is the operator's, or tells of the process before.
 	takeService = `UPDATE services SET topic = $3, cluster_name = $4, epoch = $5, phase = $6, reason = $7,
-		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11
+		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11, node = $12, ceph_addrs = NULL
 		WHERE host = $1 AND "binary" = $2 RETURNING ` + serviceRow
 )
 
@@ -46,12 +47,12 @@ var (
 // DisabledReason of s count only then. Otherwise the epoch grows by one, and what
 // operators set stays. The phase is Starting.
 //
-// CephAddrs of the result are those of the process before, for fencing; they stay
-// in the row until a Heartbeat writes new ones. On PostgreSQL writes that are
-// under way under an older epoch are waited for.
-func (db *DB) TakeOver(ctx context.Context, s volume.Service) (volume.Service, error) {
-	var row volume.Service
-	err := db.engine.write(ctx, true, func(q *session) error {
+// before is the row as the process before has left it, and its age; the zero
+// value for a new service. Its clients of the cluster may be fenced if it is dead.
+// The new row has no addresses until a Heartbeat writes them. On PostgreSQL writes
+// that are under way under an older epoch are waited for.
+func (db *DB) TakeOver(ctx context.Context, s volume.Service) (row volume.Service, before volume.ServiceState, err error) {
+	err = db.engine.write(ctx, true, func(q *session) error {
 		taken := s
 		taken.Phase, taken.Reason = volume.Starting, ""
 		now, err := q.clock()
@@ -59,19 +60,20 @@ func (db *DB) TakeOver(ctx context.Context, s volume.Service) (volume.Service, e
 			return err
 		}
 		taken.UpdatedAt = now
-		found, err := q.one([]any{&taken.Epoch}, selectFor+q.d.lockService, s.Host, s.Binary)
+		row, before = volume.Service{}, volume.ServiceState{}
+		found, err := q.one(serviceFields(&before.Service), selectFor+q.d.lockService, s.Host, s.Binary)
 		if err != nil {
 			return err
 		}
-		taken.Epoch++
-		row = volume.Service{}
-		if found {
-			_, err = q.one(serviceFields(&row), takeService, append([]any{s.Host, s.Binary}, serviceFields(&taken)[4:13]...)...)
-			return err
+		if !found {
+			return q.insertService(&taken, &row)
 		}
-		return q.insertService(&taken, &row)
+		before.Age = now.Sub(before.UpdatedAt)
+		taken.Epoch = before.Epoch + 1
+		_, err = q.one(serviceFields(&row), takeService, append([]any{s.Host, s.Binary}, serviceFields(&taken)[4:14]...)...)
+		return err
 	})
-	return row, err
+	return row, before, err
 }
 
 func (s *session) insertService(service, row *volume.Service) error {

@@ -32,6 +32,8 @@ type Service struct {
 	Disabled         bool   `json:"disabled"`
 	DisabledReason   string `json:"disabled_reason,omitempty"`
 	AvailabilityZone string `json:"zone"`
+	// Node tells the machine, and its boot, that the process runs on.
+	Node string `json:"node,omitempty"`
 	// CephAddrs are the addresses (ip:port/nonce) of the process's connections,
 	// so that exactly its leftovers can be fenced once it is dead.
 	CephAddrs            []string  `json:"ceph_addrs,omitempty"`

@@ -19,6 +19,9 @@ type Config struct {
 	Pool             string // the pool of its volumes, the part of their host behind '#'
 	AvailabilityZone string
 	Version          string // of this program
+	// Node tells the machine and its boot. A process before that ran on the same
+	// node is dead: its lock has come to this one.
+	Node string
 
 	EnableNewServices bool // false: a service that is new begins disabled
 

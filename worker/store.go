@@ -19,8 +19,9 @@ type Store interface {
 // serviceStore keeps the worker's own row.
 type serviceStore interface {
 	// TakeOver makes this process the one of the service and returns its row,
-	// with the epoch that fences everything the process writes.
-	TakeOver(ctx context.Context, s volume.Service) (volume.Service, error)
+	// with the epoch that fences everything the process writes, and the row as
+	// the process before has left it.
+	TakeOver(ctx context.Context, s volume.Service) (row volume.Service, before volume.ServiceState, err error)
 	// Heartbeat writes that the process lives, by the database's clock.
 	Heartbeat(ctx context.Context, fence operation.Fence, phase volume.Phase, reason string, addrs []string) error
 	// Prune removes records of operations that ended before the time.

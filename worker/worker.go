@@ -27,6 +27,7 @@ type Worker struct {
 	// Set in the course of setUp, in this order, and constant afterwards.
 	store  Store
 	fence  operation.Fence
+	before volume.ServiceState // the row as the process before has left it
 	conn   *rpc.Conn
 	driver driver.Driver
 	engine *operation.Engine
@@ -102,12 +103,12 @@ func (w *Worker) openStore(ctx context.Context) error {
 		return err
 	}
 	return w.retry(ctx, "database", func() error {
-		row, err := w.store.TakeOver(ctx, volume.Service{
-			Host: w.cfg.Host, Binary: volume.Binary, Topic: volume.Binary, ClusterName: w.cfg.ClusterName,
+		row, before, err := w.store.TakeOver(ctx, volume.Service{
+			Node: w.cfg.Node, Host: w.cfg.Host, Binary: volume.Binary, Topic: volume.Binary, ClusterName: w.cfg.ClusterName,
 			AvailabilityZone: w.cfg.AvailabilityZone, Disabled: !w.cfg.EnableNewServices,
 			RPCCurrentVersion: rpcVersion, ObjectCurrentVersion: objectVersion, ReplicationStatus: "disabled",
 		})
-		w.fence = operation.Fence{Host: w.cfg.Host, Epoch: row.Epoch}
+		w.fence, w.before = operation.Fence{Host: w.cfg.Host, Epoch: row.Epoch}, before
 		return err
 	})
 }
@@ -142,6 +143,7 @@ func (w *Worker) connect(ctx context.Context) (c connections) {
 
 // open claims what is unfinished, subscribes, and begins to work.
 func (w *Worker) open(ctx context.Context) error {
+	w.fencePredecessor(ctx)
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),

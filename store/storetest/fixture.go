@@ -52,7 +52,7 @@ func Reopen(t testing.TB, url string) *store.DB {
 // TakeOver takes the service of the host over and returns the right to write for it.
 func TakeOver(t testing.TB, db *store.DB, host string) operation.Fence {
 	t.Helper()
-	s, err := db.TakeOver(t.Context(), NewService(host))
+	s, _, err := db.TakeOver(t.Context(), NewService(host))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func acceptForEver(url, host string) error {
 	if err != nil {
 		return err
 	}
-	s, err := db.TakeOver(ctx, NewService(host))
+	s, _, err := db.TakeOver(ctx, NewService(host))
 	if err != nil {
 		return err
 	}

@@ -20,10 +20,11 @@ func testServices(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	offer := NewService("node@rbd0")
+	offer.Node = "boot-1"
 	offer.ClusterName, offer.Disabled, offer.DisabledReason = "c@rbd0", true, "new services are disabled"
 	offer.RPCCurrentVersion, offer.ObjectCurrentVersion, offer.ReplicationStatus, offer.ActiveBackendID = "3.17", "1.39", "enabled", "b"
 	offer.Frozen = true
-	first, err := db.TakeOver(t.Context(), offer)
+	first, before, err := db.TakeOver(t.Context(), offer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +33,9 @@ func testServices(t *testing.T, url string) {
 	want.Epoch, want.Phase = 1, volume.Starting
 	if diff := cmp.Diff(want, first); diff != "" || first.UUID == "" || first.CreatedAt.IsZero() {
 		t.Errorf("first (-want +got):\n%s", diff)
+	}
+	if before.Epoch != 0 {
+		t.Errorf("before the first there was %+v", before)
 	}
 
 	addrs := []string{"10.0.0.1:0/7", "10.0.0.1:0/8"}
@@ -50,12 +54,18 @@ func testServices(t *testing.T, url string) {
 	}
 
 	offer.Disabled, offer.DisabledReason, offer.RPCCurrentVersion, offer.AvailabilityZone = false, "", "3.18", "z2"
-	second, err := db.TakeOver(t.Context(), offer)
+	offer.Node = "boot-2"
+	second, before, err := db.TakeOver(t.Context(), offer)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The addresses were those of the process before, and are told once.
+	if before.Epoch != 1 || before.Node != "boot-1" || !cmp.Equal(before.CephAddrs, addrs) || before.Age < 0 || before.Age > time.Minute {
+		t.Errorf("the process before: %+v", before)
+	}
 	want = first
-	want.Epoch, want.ReportCount, want.CephAddrs, want.RPCCurrentVersion, want.AvailabilityZone, want.UpdatedAt = 2, 2, addrs, "3.18", "z2", second.UpdatedAt
+	want.Epoch, want.ReportCount, want.RPCCurrentVersion, want.AvailabilityZone, want.UpdatedAt = 2, 2, "3.18", "z2", second.UpdatedAt
+	want.Node = "boot-2"
 	if diff := cmp.Diff(want, second); diff != "" {
 		t.Errorf("taken over (-want +got):\n%s", diff)
 	}
@@ -68,7 +78,7 @@ func testServices(t *testing.T, url string) {
 	dbs := []*store.DB{db, Reopen(t, url)}
 	epochs := make([]int64, 8)
 	err = each(len(epochs), func(i int) error {
-		s, err := dbs[i%2].TakeOver(t.Context(), NewService("node@rbd9"))
+		s, _, err := dbs[i%2].TakeOver(t.Context(), NewService("node@rbd9"))
 		epochs[i] = s.Epoch
 		return err
 	})

@@ -22,6 +22,7 @@ CREATE TABLE services (
     disabled               BOOLEAN NOT NULL DEFAULT FALSE,
     disabled_reason        TEXT    NOT NULL DEFAULT '',
     availability_zone      TEXT    NOT NULL DEFAULT '',
+    node                   TEXT    NOT NULL DEFAULT '',
     ceph_addrs             TEXT,
     rpc_current_version    TEXT    NOT NULL DEFAULT '',
     object_current_version TEXT    NOT NULL DEFAULT '',

@@ -21,6 +21,7 @@ CREATE TABLE services (
     disabled               INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     disabled_reason        TEXT    NOT NULL DEFAULT '',
     availability_zone      TEXT    NOT NULL DEFAULT '',
+    node                   TEXT    NOT NULL DEFAULT '',
     ceph_addrs             TEXT,
     rpc_current_version    TEXT    NOT NULL DEFAULT '',
     object_current_version TEXT    NOT NULL DEFAULT '',

@@ -1,0 +1,27 @@
+package worker
+
+import (
+	"context"
+
+	"github.com/volumed/volumed/driver"
+)
+
+// fencePredecessor shuts the connections of the process before out of the
+// cluster, if that process is known to be dead: it ran on this machine in this
+// boot, where its lock was free, or has been silent for service_down_time. What
+// it had open is free then; else the first repeat of its work would wait half a
+// minute for the cluster to notice. It is a matter of speed only, so a failure
+// is told and nothing more.
+func (w *Worker) fencePredecessor(ctx context.Context) {
+	addrs := w.before.CephAddrs
+	dead := w.before.Node == w.cfg.Node && w.cfg.Node != "" || w.before.Age > w.cfg.ServiceDownTime
+	fencer, able := driver.As[driver.Fencer](w.driver)
+	if len(addrs) == 0 || !dead || !able {
+		return
+	}
+	if err := fencer.Fence(ctx, addrs); err != nil {
+		w.log.Warn("connections of the process before are not fenced; what it had open is free in half a minute", "addrs", addrs, "error", err)
+		return
+	}
+	w.log.Info("fenced the connections of the process before", "addrs", addrs)
+}
