@@ -238,8 +238,8 @@ func TestStopDuringAccept(t *testing.T) {
 		go func() { stopped <- e.Stop(context.Background()) }()
 		synctest.Wait()
 		select {
-		case <-stopped:
-			t.Fatal("Stop did not wait for the accept")
+		case err := <-stopped:
+			t.Fatalf("Stop did not wait for the accept: %v", err)
 		default:
 		}
 		close(block)

@@ -23,7 +23,7 @@ func (t *Task) awaitClaim() error {
 			return err
 		}
 		t.begun = false // no process has come further than this
-		if err := t.pause(held(t.op.Resource, holders), &retry, t.until(nil)); err != nil {
+		if err := t.pause(t.until(nil), &retry, held(t.op.Resource, holders)); err != nil {
 			return err
 		}
 	}

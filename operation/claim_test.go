@@ -80,6 +80,28 @@ func TestHolderEndsDuringAccept(t *testing.T) {
 	})
 }
 
+// Nor does one that ends while the journal is answering who the holders are.
+func TestHolderEndsDuringLook(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		g := newGate()
+		w.know(making("make"), making("use", g.step("wait")), erasing("erase"))
+		e := w.process()
+		src := w.source(e)
+		use := w.submit(e, "use", args{Source: src})
+		linger := make(chan struct{})
+		w.strike(2, mishap{linger: linger})
+		w.submit(e, "erase", args{VolumeID: src})
+		synctest.Wait()
+		g.open()
+		w.ends(e, use.ID, volume.Succeeded)
+		close(linger)
+		synctest.Wait()
+		if w.status(src) != volume.Deleted {
+			t.Error("the wake-up came too early, and was lost")
+		}
+	})
+}
+
 func TestCancelWhileClaimIsHeld(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		g := newGate()

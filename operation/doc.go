@@ -27,13 +27,27 @@
 //
 //	    ┌──────────── accept ───────────┐
 //	    v                               v
-//	 queued ──── slot ───> running   waiting (claims, retry)
-//	    ^                   │  ^        │
-//	    └── next step ──────┤  └────────┤ next try, or woken
+//	 queued ── first slot ─> running   waiting (claims, retry)
+//	                        │  ^        ^ │
+//	                        │  └────────┼─┘ next try, or woken
 //	                        ├───────────┘ something is away
 //	    ┌───────────────────┼──────────────────┐
 //	    v                   v                  v
 //	succeeded            failed            cancelled
+//
+// # When the answer of a commit is lost
+//
+// The journal may be told to write, and not answer. An accept is then looked for:
+// if it is there, the operation runs, though its caller was told that nobody
+// knows. A finish is tried again: its first statement is the update of the
+// operation, which finds an end that is written already. Neither is guessed.
+//
+// # Stop
+//
+// The engine takes no more requests. What waits, for a slot, a claim or a next
+// try, is left as it is; so is a step that can be interrupted; other steps come to
+// their end, and no further one is begun. The next process finds it all in the
+// journal. A step that is cut off by a kill is no different.
 //
 // # Claims
 //

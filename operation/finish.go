@@ -33,7 +33,7 @@ func (t *Task) conclude(outcome error) {
 		if err == nil {
 			break
 		}
-		if errors.Is(err, ErrFenced) || errors.Is(err, errLeft) || !c.concede(err) {
+		if errors.Is(err, ErrFenced) || e.hard.Err() != nil || !c.concede(err) {
 			t.log.Warn("outcome not recorded; the next process finishes the operation", "error", err)
 			return
 		}
@@ -43,7 +43,7 @@ func (t *Task) conclude(outcome error) {
 	e.cfg.Publisher.PublishOperation(c.op)
 	t.mu.Unlock()
 	e.cfg.Publisher.PublishEvent(c.event)
-	t.report(outcome)
+	t.report(c.outcome)
 	for _, a := range c.followers {
 		if !a.prior {
 			e.lanes[a.lane].enter()

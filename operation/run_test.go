@@ -360,7 +360,7 @@ func TestProgress(t *testing.T) {
 			t.Errorf("progress %d", was.Progress)
 		}
 		// 49 % took 10.5 s, so 51 % take about 11.
-		if left := was.ETA.Sub(time.Now()); left < 8*time.Second || left > 12*time.Second {
+		if left := time.Until(was.ETA); left < 8*time.Second || left > 12*time.Second {
 			t.Errorf("eta in %s", left)
 		}
 		task.Progress(7)
@@ -380,6 +380,28 @@ func TestProgress(t *testing.T) {
 		if last := heard[len(heard)-1]; last.Status != volume.Succeeded {
 			t.Errorf("the last that was heard: %s", last.Status)
 		}
+	})
+}
+
+// The end is reckoned from the pace of the present step, not from what an earlier
+// one has come to.
+func TestETAOfALaterStep(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		g := newGate()
+		var task *Task
+		w.know(making("make", step("half", func(_ context.Context, t *Task, _ *args) error {
+			task = t
+			t.Progress(50)
+			return nil
+		}), g.step("rest")))
+		e := w.process()
+		w.submit(e, "make", args{})
+		pass(10 * time.Second)
+		task.Progress(60)
+		if left := time.Until(task.Operation().ETA).Round(time.Second); left != 40*time.Second {
+			t.Errorf("10 %% took 10 s, and 40 %% are to take %s", left)
+		}
+		g.open()
 	})
 }
 

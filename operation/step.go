@@ -32,17 +32,17 @@ func (t *Task) runSteps() error {
 func (t *Task) runUndo(cause error) error {
 	t.undoing = true
 	err := t.persevere(&boundStep{name: "undo", run: func(ctx context.Context, _ *Task) error { return t.undo(ctx, t, cause) }})
-	switch {
-	case err == nil:
+	if err == nil {
 		return cause
-	case err == errLeft:
+	}
+	if errors.Is(err, errLeft) {
 		return err
 	}
 	t.log.Error("undo failed; something may be left on the backend", "cause", cause, "error", err)
 	if fault.KindOf(cause) == fault.Cancelled { // which promises that nothing is left behind
 		return fault.New(fault.Internal, "%v, but what was done could not be undone: %v", cause, err)
 	}
-	return fmt.Errorf("%w; what was done could not be undone: %v", cause, err)
+	return fmt.Errorf("%w; what was done could not be undone: %s", cause, err.Error()) // the kind is that of the cause alone
 }
 
 // persevere runs one step until it is done, has failed for good, or is to go no
@@ -55,7 +55,7 @@ func (t *Task) persevere(s *boundStep) error {
 		if err == nil || !t.worthWaiting(err) {
 			return err
 		}
-		if err := t.pause(err, &retry, t.until(s)); err != nil {
+		if err := t.pause(t.until(s), &retry, err); err != nil {
 			return err
 		}
 		t.mu.Lock()
@@ -112,7 +112,7 @@ func (t *Task) enterStep(name string) {
 }
 
 // pause makes the operation wait for what err says, until its next try.
-func (t *Task) pause(err error, retry *backoffTimer, until context.Context) error {
+func (t *Task) pause(until context.Context, retry *backoffTimer, err error) error {
 	f := fault.Of(err)
 	if t.engine.watch(t, f.BlockedBy) {
 		*retry = backoffTimer{} // something else stands in the way now

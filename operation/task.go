@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -121,10 +122,10 @@ func (t *Task) run() {
 	if err == nil {
 		err = t.runSteps()
 	}
-	if err != nil && err != errLeft && t.begun && t.undo != nil {
+	if err != nil && !errors.Is(err, errLeft) && t.begun && t.undo != nil {
 		err = t.runUndo(err)
 	}
-	if err != errLeft {
+	if !errors.Is(err, errLeft) {
 		t.conclude(err)
 	}
 }

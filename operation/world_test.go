@@ -354,24 +354,15 @@ func (w *world) effect() Step[args] {
 // gate is a step that waits until it is opened; it does not hear its ctx unless
 // it is interruptible.
 type gate struct {
-	opened  chan struct{}
-	entered int
-	mu      sync.Mutex
+	opened chan struct{}
 }
 
 func newGate() *gate { return &gate{opened: make(chan struct{})} }
 
 func (g *gate) open() { close(g.opened) }
 
-func (g *gate) count() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.entered
-}
-
 func (g *gate) step(name string) Step[args] {
 	return step(name, func(context.Context, *Task, *args) error {
-		g.enter()
 		<-g.opened
 		return nil
 	})
@@ -379,7 +370,6 @@ func (g *gate) step(name string) Step[args] {
 
 func (g *gate) interruptible(name string) Step[args] {
 	s := step(name, func(ctx context.Context, _ *Task, _ *args) error {
-		g.enter()
 		select {
 		case <-g.opened:
 			return nil
@@ -389,12 +379,6 @@ func (g *gate) interruptible(name string) Step[args] {
 	})
 	s.Interruptible = true
 	return s
-}
-
-func (g *gate) enter() {
-	g.mu.Lock()
-	g.entered++
-	g.mu.Unlock()
 }
 
 // keys returns the keys in order.
