@@ -132,6 +132,7 @@ func (c *Conn) confirm(ctx context.Context, before error) error {
 	if err := c.flush(ctx); err != nil {
 		return err
 	}
+	//nolint:errorlint // the very error that was there before, not one of its kind
 	if err := c.nc.LastError(); err != before && errors.Is(err, nats.ErrPermissionViolation) {
 		return fault.New(fault.Invalid, "%s forbids it: %w", c.name, err).
 			WithHint("allow the user of this service to subscribe to %s and $SRV.>", prefix+">")

@@ -49,13 +49,16 @@ type fake struct {
 func newFake(t *testing.T) *fake {
 	t.Helper()
 	f := &fake{url: rpctest.NewServer(t).URL(), ops: map[string]*volume.Operation{
-		"end": {ID: opEnd, RequestID: "end", Status: volume.Succeeded, Method: "delete_volume", Backend: host, Progress: 100,
-			Resource: volume.Resource{Type: volume.VolumeResource, ID: idB}},
+		"end": {
+			ID: opEnd, RequestID: "end", Status: volume.Succeeded, Method: "delete_volume", Backend: host, Progress: 100,
+			Resource: volume.Resource{Type: volume.VolumeResource, ID: idB},
+		},
 		"run": {ID: opRun, RequestID: "run", Status: volume.Running, Method: "flatten_volume", Backend: host, Progress: 40, Step: "flatten"},
 	}}
 	f.volumes = []volume.Volume{
 		{ID: idA, Name: "first", Status: volume.Available, Size: 1, Host: host + "#volumes", Metadata: map[string]string{"b": "2", "a": "1"}},
-		{ID: "aaaaaaaa-0000-4000-8000-000000000003", Name: "twin", Host: host}, {ID: "aaaaaaaa-0000-4000-8000-000000000004", Name: "twin", Host: host},
+		{ID: "aaaaaaaa-0000-4000-8000-000000000003", Name: "twin", Host: host},
+		{ID: "aaaaaaaa-0000-4000-8000-000000000004", Name: "twin", Host: host},
 		{ID: "aaaaaaaa-0000-4000-8000-000000000005", Name: "evil\x1b[31m\u202e", Host: host},
 	}
 	conn := rpctest.Connect(t, f.url)

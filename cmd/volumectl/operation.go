@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -141,7 +142,7 @@ func operationsTable(all []volume.Operation) table {
 	t := table{head: []string{"ID", "METHOD", "RESOURCE", "STATUS", "PROGRESS", "BACKEND", "CREATED AT", "REASON"}}
 	for _, op := range all {
 		t.rows = append(t.rows, []string{
-			op.ID, op.Method, op.Resource.String(), string(op.Status), strconv.Itoa(op.Progress) + "%",
+			op.ID, op.Method, fmt.Sprint(op.Resource), string(op.Status), strconv.Itoa(op.Progress) + "%",
 			op.Backend, stamp(op.CreatedAt), why(op),
 		})
 	}
@@ -150,7 +151,7 @@ func operationsTable(all []volume.Operation) table {
 
 func operationTable(op volume.Operation) table {
 	return table{rows: [][]string{
-		pair("id", op.ID), pair("request id", op.RequestID), pair("method", op.Method), pair("resource", op.Resource.String()),
+		pair("id", op.ID), pair("request id", op.RequestID), pair("method", op.Method), pair("resource", op.Resource),
 		pair("backend", op.Backend), pair("status", op.Status), pair("step", op.Step), pair("progress", strconv.Itoa(op.Progress)+"%"),
 		pair("attempt", op.Attempt), pair("reason", why(op)), pair("created at", stamp(op.CreatedAt)),
 		pair("started at", stamp(op.StartedAt)), pair("finished at", stamp(op.FinishedAt)),

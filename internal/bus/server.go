@@ -62,9 +62,11 @@ func (l *logger) Fatalf(format string, v ...any) {
 func (l *logger) Errorf(format string, v ...any) {
 	l.log.Error("nats server", "text", fmt.Sprintf(format, v...))
 }
+
 func (l *logger) Noticef(format string, v ...any) {
 	l.log.Debug("nats server", "text", fmt.Sprintf(format, v...))
 }
+
 func (l *logger) Debugf(format string, v ...any) {
 	l.log.Trace("nats server", "text", fmt.Sprintf(format, v...))
 }
