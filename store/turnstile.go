@@ -105,6 +105,17 @@ func (t *turnstile) migrate(ctx context.Context) error {
 	return t.wait(ctx, func() error { return t.lock(unix.F_OFD_SETLKW, unix.F_WRLCK, migrating) }, leave)
 }
 
-// close gives all locks back. It does not wait for a wait that was given up: that
-// one ends when it gets the lock.
-func (t *turnstile) close() error { return t.file.Close() }
+// close gives all locks back. A wait that was given up still uses the file, and
+// closes it when it ends; close does not wait for that.
+func (t *turnstile) close() error {
+	select {
+	case <-t.busy:
+		return t.file.Close()
+	default:
+	}
+	go func() {
+		<-t.busy
+		t.file.Close()
+	}()
+	return nil
+}

@@ -40,8 +40,9 @@ func TestTurnsAlternate(t *testing.T) {
 	if err := a.take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	order := make(chan string, 2)
+	order, ended := make(chan string, 2), make(chan struct{})
 	go func() {
+		defer close(ended)
 		err := b.take(context.Background())
 		order <- "b"
 		if err == nil {
@@ -58,6 +59,7 @@ func TestTurnsAlternate(t *testing.T) {
 		t.Errorf("%s was first", first)
 	}
 	a.give()
+	<-ended
 }
 
 // A wait that was given up leaves nothing locked.
@@ -83,5 +85,40 @@ func TestTurnGivenUp(t *testing.T) {
 			}
 			turn.give()
 		}
+	}
+}
+
+// Closing while a wait that was given up goes on is safe, and that wait ends.
+func TestTurnClosedWhileItWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	a, err := openTurnstile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := openTurnstile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- b.take(ctx) }()
+	a.waitTaken(gate)
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v", err)
+	}
+	if err := b.close(); err != nil {
+		t.Error(err)
+	}
+	a.give()
+	<-b.busy
+	if err := a.take(t.Context()); err != nil {
+		t.Errorf("the wait that was given up left a lock: %v", err)
+	}
+	if err := a.close(); err != nil {
+		t.Error(err)
 	}
 }
