@@ -187,7 +187,7 @@ func (w *writer) transact(group []*request) ([]error, error) {
 	}
 	results := make([]error, len(group))
 	for i, r := range group {
-		lost, err := w.apply(r)
+		lost, err := w.apply(r, len(group) == 1)
 		if lost {
 			w.conn.try("ROLLBACK") // unless the engine has done so itself
 			return nil, err
@@ -218,14 +218,19 @@ func (w *writer) exec(statement string) error {
 }
 
 // apply runs a change under a savepoint and undoes it when it fails. If that does
-// not do, the whole transaction is lost.
-func (w *writer) apply(r *request) (lost bool, err error) {
+// not do, the whole transaction is lost. A change that is alone in its transaction
+// needs no savepoint.
+func (w *writer) apply(r *request, alone bool) (lost bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.withdrawn {
 		return false, nil // nobody waits for the result
 	}
 	r.started = true
+	if alone {
+		err := w.runChange(r.change)
+		return err != nil, err
+	}
 	if err := w.exec("SAVEPOINT change"); err != nil {
 		return true, err
 	}
