@@ -1,0 +1,207 @@
+package worker_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// crashes are the operations that are killed at every moment of theirs.
+var crashes = map[string]struct {
+	// prepare makes what the operation needs.
+	prepare func(s *site) volume.Volume
+	// act sends the request; it is repeated as it is until it is answered.
+	act func(s *site, v volume.Volume, o rpc.CallOptions) error
+	// check, if there is one, looks at what has become of it.
+	check func(s *site, v volume.Volume)
+	// images and trash are what the storage holds in the end.
+	images, trash int
+}{
+	"create_volume": {
+		prepare: func(*site) volume.Volume { return volume.Volume{} },
+		act: func(s *site, _ volume.Volume, o rpc.CallOptions) error {
+			_, err := s.CreateVolume(s.Context(), s.host, rpc.CreateVolumeRequest{Size: 3}, o)
+			return err
+		},
+		images: 1,
+	},
+	"create_volume_from_snapshot": {
+		prepare: func(s *site) volume.Volume { v := s.create(rpc.CreateVolumeRequest{Size: 1}); s.snapshot(v); return v },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.CreateVolume(s.Context(), s.host, rpc.CreateVolumeRequest{SnapshotID: s.onlySnapshot(v), Size: 2}, o)
+			return err
+		},
+		images: 2,
+	},
+	"create_cloned_volume": {
+		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.CreateVolume(s.Context(), s.host, rpc.CreateVolumeRequest{SourceVolID: v.ID}, o)
+			return err
+		},
+		images: 2,
+	},
+	"delete_volume": {
+		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.DeleteVolume(s.Context(), s.host, rpc.DeleteVolumeRequest{VolumeID: v.ID}, o)
+			return err
+		},
+	},
+	"delete_of_a_source": {
+		prepare: func(s *site) volume.Volume { v := s.create(rpc.CreateVolumeRequest{Size: 1}); s.clone(v); return v },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.DeleteVolume(s.Context(), s.host, rpc.DeleteVolumeRequest{VolumeID: v.ID}, o)
+			return err
+		},
+		images: 1, trash: 1,
+	},
+	"extend_volume": {
+		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.ExtendVolume(s.Context(), s.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 5}, o)
+			return err
+		},
+		images: 1,
+	},
+	"flatten_volume": {
+		prepare: func(s *site) volume.Volume { return s.clone(s.create(rpc.CreateVolumeRequest{Size: 1})) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.FlattenVolume(s.Context(), s.host, rpc.FlattenVolumeRequest{VolumeID: v.ID}, o)
+			return err
+		},
+		check: func(s *site, v volume.Volume) {
+			if s.world.Parent(image(v)) != "" {
+				s.Errorf("%s still has a parent", v.ID)
+			}
+		},
+		images: 2,
+	},
+	"create_snapshot": {
+		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.CreateSnapshot(s.Context(), s.host, rpc.CreateSnapshotRequest{VolumeID: v.ID}, o)
+			return err
+		},
+		images: 1,
+	},
+	"delete_snapshot": {
+		prepare: func(s *site) volume.Volume { v := s.create(rpc.CreateVolumeRequest{Size: 1}); s.snapshot(v); return v },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.DeleteSnapshot(s.Context(), s.host, rpc.DeleteSnapshotRequest{SnapshotID: s.onlySnapshot(v)}, o)
+			return err
+		},
+		images: 1,
+	},
+}
+
+// onlySnapshot returns the id of the snapshot that the volume has or had.
+func (s *site) onlySnapshot(v volume.Volume) (id string) {
+	for _, op := range s.operations(volume.OperationFilter{Method: rpc.MethodCreateSnapshot}) {
+		if snap, err := s.db.SnapshotRecord(s.Context(), op.Resource.ID); err == nil && snap.VolumeID == v.ID {
+			id = snap.ID
+		}
+	}
+	return id
+}
+
+// A process is killed before and after each change that it makes for a request.
+// Its successor brings the request to its end, and everything is there once.
+func TestKilledAtEveryMoment(t *testing.T) {
+	for name, c := range crashes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			for n, died := 0, true; died && !t.Failed(); n++ {
+				s.renew()
+				process := s.prepare()
+				process.cfg.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
+				process.start()
+				v := c.prepare(s)
+				s.settle()
+				fuse := process.fuse
+				fuse.arm(n)
+				answered := make(chan error, 1)
+				go func() {
+					o := rpc.CallOptions{RequestID: fmt.Sprintf("%s-%d", name, n), Wait: time.Second}
+					answered <- s.persist(func() error { return c.act(s, v, o) })
+				}()
+				alive := s.survive(process, answered)
+				if c.trash == 0 {
+					s.until("the purges end", func() bool { return len(s.operations(volume.OperationFilter{Unfinished: true})) == 0 })
+				}
+				s.settle()
+				s.audit()
+				if got, want := []int{len(s.world.Images()), len(s.world.Trash())}, []int{c.images, c.trash}; !cmp.Equal(got, want) {
+					t.Errorf("images and trash: %v, want %v", got, want)
+				}
+				if c.check != nil {
+					c.check(s, v)
+				}
+				s.onlySuccesses()
+				if t.Failed() {
+					t.Errorf("killed at moment %d: %s", n, fuse.where)
+				}
+				err := alive.end()
+				if died = fuse.blown(); err != nil && !(died && alive == process) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// survive waits until the request is answered and its work is done, and lets a
+// successor take over if the process dies before. It returns who is alive then.
+func (s *site) survive(first *process, answered <-chan error) (alive *process) {
+	s.Helper()
+	var err error
+	select {
+	case err = <-answered:
+		answered = nil
+		s.until("it dies or is done", func() bool { return first.fuse.blown() || s.settled() })
+	case <-first.fuse.blew:
+	}
+	alive = first
+	if first.fuse.blown() {
+		_ = first.end() // it is dead: what it says does not count
+		alive = s.start()
+	}
+	if answered != nil {
+		err = receive(s, "the answer", answered)
+	}
+	if err != nil {
+		s.Errorf("the request failed: %v", err)
+	}
+	return alive
+}
+
+// persist repeats a request while it is answered by Unavailable, as callers do.
+func (s *site) persist(request func() error) (err error) {
+	s.until("an answer", func() bool {
+		err = request()
+		return fault.KindOf(err) != fault.Unavailable
+	})
+	return err
+}
+
+// onlySuccesses checks that every operation of the service has succeeded, once.
+func (s *site) onlySuccesses() {
+	s.Helper()
+	for _, op := range s.operations(volume.OperationFilter{}) {
+		events, _, err := s.db.Events(s.Context(), volume.EventFilter{OperationID: op.ID})
+		if err != nil {
+			s.Fatal(err)
+		}
+		ended := op.Status.Terminal()
+		if ended && (op.Status != volume.Succeeded || len(events) != 1) || !ended && len(events) != 0 {
+			s.Errorf("%s is %s with %d events: %+v", op.Method, op.Status, len(events), op.Error)
+		}
+	}
+}
