@@ -30,7 +30,7 @@ func (c *statements) prepare(ctx context.Context, query string) (*sql.Stmt, erro
 
 // ExecContext implements querier.
 func (c *statements) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := c.prepare(ctx, query)
+	stmt, err := c.prepare(ctx, query) //nolint:sqlclosecheck // kept until close
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (c *statements) ExecContext(ctx context.Context, query string, args ...any)
 
 // QueryContext implements querier.
 func (c *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := c.prepare(ctx, query)
+	stmt, err := c.prepare(ctx, query) //nolint:sqlclosecheck // kept until close
 	if err != nil {
 		return nil, err
 	}
