@@ -185,7 +185,7 @@ func (s *service) connect() {
 		s.conn, err = rpc.Connect(s.t.Context(), rpc.ConnConfig{URL: url, FailFast: true}, hclog.NewNullLogger())
 		return err
 	})
-	s.client = rpc.NewClient(s.conn, rpc.Options{})
+	s.client = rpc.NewClient(s.conn, rpc.Options{Timeout: time.Second})
 }
 
 func (s *service) answers(backend string) {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
 )
 
 // Options of a client. The zero value works.
@@ -54,6 +55,10 @@ func NewClient(conn *Conn, opts Options) *Client {
 const (
 	// pause is the least time between two attempts.
 	pause = 50 * time.Millisecond
+	// waitSlice is the longest wait of one attempt. A longer one is made of
+	// several, so that an answer which died with its worker is missed for seconds
+	// only.
+	waitSlice = 5 * time.Second
 	// settle is how long after a loss of the connection "nobody answers" is not
 	// believed: the services lost theirs too, and come back when they do.
 	settle = 3 * time.Second
@@ -83,15 +88,43 @@ func invoke[Resp any](ctx context.Context, c *Client, service, method string, re
 	if i.call.RequestID == "" {
 		i.call.RequestID = uuid.NewString()
 	}
-	reply, err := i.do(ctx)
-	if err != nil {
-		return resp, err
-	}
-	if err := json.Unmarshal(reply.Data, &resp); err != nil {
-		return resp, fault.New(fault.Internal, "the answer of %s to %s is not understood: %w", i.whom(), method, err)
-	}
-	return resp, nil
+	return await[Resp](ctx, &i)
 }
+
+// await asks until the operation has ended or the wait is over. What was once
+// accepted is not reported as unavailable after that: the answer then is the
+// operation as it was last known.
+func await[Resp any](ctx context.Context, i *invocation) (last Resp, err error) {
+	for accepted := false; ; {
+		reply, err := i.do(ctx)
+		waiting := time.Now().Before(i.end)
+		switch {
+		case err != nil && !(accepted && errors.Is(err, fault.Unavailable)):
+			return last, err
+		case err == nil:
+			var answer Resp
+			if err := json.Unmarshal(reply.Data, &answer); err != nil {
+				return last, fault.New(fault.Internal, "the answer of %s to %s is not understood: %w", i.whom(), i.method, err)
+			}
+			p, ok := any(answer).(interface{ pending() bool })
+			last, accepted = answer, ok && p.pending()
+		}
+		if !accepted || !waiting || ctx.Err() != nil {
+			return last, nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// unfinished reports whether waiting longer may change the answer.
+func unfinished(op *volume.Operation) bool { return op != nil && !op.Status.Terminal() }
+
+func (r VolumeReply) pending() bool    { return unfinished(r.Operation) }
+func (r SnapshotReply) pending() bool  { return unfinished(r.Operation) }
+func (r OperationReply) pending() bool { return unfinished(&r.Operation) }
 
 // do repeats the request until it is answered.
 func (i *invocation) do(ctx context.Context) (*nats.Msg, error) {
@@ -128,7 +161,7 @@ func (i *invocation) do(ctx context.Context) (*nats.Msg, error) {
 // attempt sends the request once. It ends early when the connection is lost,
 // because the answer is then lost, too.
 func (i *invocation) attempt(ctx context.Context) (*nats.Msg, error) {
-	i.call.Wait = max(0, time.Until(i.end)).Truncate(time.Millisecond)
+	i.call.Wait = min(max(0, time.Until(i.end)), waitSlice).Truncate(time.Millisecond)
 	ctx, cancel := context.WithTimeout(ctx, i.call.Wait+i.opts.Timeout)
 	defer cancel()
 	defer i.conn.link.onLoss(cancel)()

@@ -47,6 +47,51 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 	}
 }
 
+// A long wait is made of short ones, so that the death of a worker is missed for
+// seconds; what was accepted stays accepted while nobody answers.
+func TestLongWaitIsMadeOfShortOnes(t *testing.T) {
+	url := rpctest.NewServer(t).URL()
+	nc := raw(t, url)
+	var waits []time.Duration
+	sub, err := nc.Subscribe(rpc.ServiceSubject(service, rpc.MethodExtendVolume), func(m *natsMsg) {
+		wait, err := time.ParseDuration(m.Header.Get(rpc.HeaderWait))
+		if err != nil {
+			t.Error(err)
+		}
+		waits = append(waits, wait)
+		status := volume.Running
+		if len(waits) == 3 {
+			status = volume.Succeeded
+		}
+		if err := m.Respond([]byte(`{"operation":{"id":"o1","status":"` + string(status) + `"},"volume":{"id":"v1"}}`)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	c := rpc.NewClient(rpctest.Connect(t, url), rpc.Options{})
+	reply, err := c.ExtendVolume(t.Context(), service, rpc.ExtendVolumeRequest{}, rpc.CallOptions{Wait: time.Hour})
+	if err != nil || reply.Operation.Status != volume.Succeeded {
+		t.Fatalf("reply %+v, %v", reply, err)
+	}
+	if len(waits) != 3 || waits[0] > 10*time.Second {
+		t.Errorf("waits of the attempts: %v", waits)
+	}
+
+	waits = nil
+	if err := sub.AutoUnsubscribe(4); err != nil { // one answer more, then nobody
+		t.Fatal(err)
+	}
+	reply, err = c.ExtendVolume(t.Context(), service, rpc.ExtendVolumeRequest{}, rpc.CallOptions{Wait: 300 * time.Millisecond})
+	if err != nil || reply.Operation == nil || reply.Operation.ID != "o1" {
+		t.Errorf("the accepted operation is lost: %+v, %v", reply, err)
+	}
+}
+
 // A request that is made, or under way, while the NATS server is away succeeds
 // when it is back.
 func TestServerRestart(t *testing.T) {
