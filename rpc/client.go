@@ -55,6 +55,9 @@ func NewClient(conn *Conn, opts Options) *Client {
 const (
 	// pause is the least time between two attempts.
 	pause = 50 * time.Millisecond
+	// reask is the pause after a service that did not wait as long as it was
+	// asked to: it stops, and its successor will know more.
+	reask = time.Second
 	// waitSlice is the longest wait of one attempt. A longer one is made of
 	// several, so that an answer which died with its worker is missed for seconds
 	// only.
@@ -96,8 +99,12 @@ func invoke[Resp any](ctx context.Context, c *Client, service, method string, re
 // operation as it was last known.
 func await[Resp any](ctx context.Context, i *invocation) (last Resp, err error) {
 	for accepted := false; ; {
+		asked := time.Now()
 		reply, err := i.do(ctx)
-		waiting := time.Now().Before(i.end)
+		next := pause
+		if err == nil && time.Since(asked) < i.call.Wait {
+			next = reask
+		}
 		switch {
 		case err != nil && !(accepted && errors.Is(err, fault.Unavailable)):
 			return last, err
@@ -109,11 +116,11 @@ func await[Resp any](ctx context.Context, i *invocation) (last Resp, err error) 
 			p, ok := any(answer).(interface{ pending() bool })
 			last, accepted = answer, ok && p.pending()
 		}
-		if !accepted || !waiting || ctx.Err() != nil {
+		if !accepted || time.Now().Add(next).After(i.end) || ctx.Err() != nil {
 			return last, nil
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(next):
 		case <-ctx.Done():
 		}
 	}
