@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -40,7 +41,7 @@ func checkID(field, id string) error {
 	return nil
 }
 
-func (w *Worker) checkCreate(r *rpc.CreateVolumeRequest) error {
+func (w *Worker) checkCreate(ctx context.Context, r *rpc.CreateVolumeRequest) error {
 	if r.SnapshotID != "" && r.SourceVolID != "" {
 		return fault.New(fault.Invalid, "a volume has one source, not both a snapshot and a volume").WithField("source_volid")
 	}
@@ -57,21 +58,25 @@ func (w *Worker) checkCreate(r *rpc.CreateVolumeRequest) error {
 	case r.SourceVolID != "":
 		err = checkID("source_volid", r.SourceVolID)
 	default:
-		return w.checkSize("size", r.Size)
+		return w.checkSize(ctx, "size", r.Size)
 	}
 	if err != nil || r.Size == 0 { // the size of the source
 		return err
 	}
-	return w.checkSize("size", r.Size)
+	return w.checkSize(ctx, "size", r.Size)
 }
 
 // checkSize refuses sizes that can never be had: below 1 GiB, or above what the
 // pool may promise in all.
-func (w *Worker) checkSize(field string, size int64) error {
+func (w *Worker) checkSize(ctx context.Context, field string, size int64) error {
 	if size < 1 || size > maxSize {
 		return fault.New(fault.Invalid, "%s %d GiB is not between 1 and %d", field, size, int64(maxSize)).WithField(field)
 	}
-	c := w.stats.get().Capabilities
+	last, err := w.lastCapabilities(ctx)
+	if err != nil {
+		return err
+	}
+	c := last.Capabilities
 	most, known := promisable(c)
 	if known && float64(size) > most {
 		return fault.New(fault.Invalid, "%s %d GiB does not fit: pool %s may promise %.0f GiB in all", field, size, w.cfg.Pool, most).

@@ -34,6 +34,7 @@ func (w *Worker) createClone() operation.Method[creation] {
 			{Name: "release", Free: true, Run: w.leaveBatch},
 		},
 		Undo: func(ctx context.Context, t *operation.Task, c *creation, cause error) error {
+			c.took = c.took || t.Repeat() // in a process before
 			return errors.Join(w.removeCreated(ctx, t, c, cause), w.leaveBatch(ctx, t, c))
 		},
 		Finish: w.finishCreate,
@@ -52,7 +53,7 @@ func (w *Worker) acceptClone(tx operation.Tx, op *volume.Operation, c *creation)
 		return err
 	}
 	c.From.Volume = source.Ref(w.cfg.VolumeNameTemplate)
-	if err := tx.Claim(op.ID, volume.Resource{Type: volume.VolumeResource, ID: source.ID}, operation.Shared); err != nil {
+	if err := claimSource(tx, op, source.ID); err != nil {
 		return err
 	}
 	return w.insertVolume(tx, op, c)
@@ -60,25 +61,38 @@ func (w *Worker) acceptClone(tx operation.Tx, op *volume.Operation, c *creation)
 
 // joinBatch gets the snapshot to clone from.
 func (w *Worker) joinBatch(ctx context.Context, t *operation.Task, c *creation) error {
-	b := w.batches.join(t, c.From.Volume)
-	if b.leader != t {
-		select {
-		case <-b.taken:
-		case <-ctx.Done():
-			return ctx.Err()
+	own := volume.SnapshotRef{Volume: c.From.Volume, Name: cloneSnapshotName(t.Operation().ID)}
+	if t.Repeat() {
+		// What an earlier attempt took is older than what was accepted since: it
+		// cannot be shared.
+		err := w.driver.DeleteSnapshot(ctx, own)
+		if errors.Is(err, fault.Busy) { // clones of format 1 keep it, so it is there
+			c.From, c.took = own, true
+			return nil
 		}
-	} else {
-		w.takeSnapshot(ctx, t, b)
+		if err != nil {
+			return err
+		}
 	}
-	c.From = b.snapshot
-	if b.err != nil {
-		w.batches.leave(t)
+	c.batch, c.took = w.batches.join(own)
+	c.joined = true
+	if c.took {
+		w.takeSnapshot(ctx, c.batch)
 	}
-	return b.err
+	select {
+	case <-c.batch.taken:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.From = c.batch.snapshot
+	if c.batch.err != nil {
+		w.batches.leave(c)
+	}
+	return c.batch.err
 }
 
 // takeSnapshot is the leader's part: gather, close the batch, take the snapshot.
-func (w *Worker) takeSnapshot(ctx context.Context, t *operation.Task, b *batch) {
+func (w *Worker) takeSnapshot(ctx context.Context, b *batch) {
 	defer close(b.taken)
 	gather := time.NewTimer(gatherTime)
 	defer gather.Stop()
@@ -87,27 +101,21 @@ func (w *Worker) takeSnapshot(ctx context.Context, t *operation.Task, b *batch) 
 	case <-ctx.Done():
 	}
 	w.batches.close(b)
-	if t.Repeat() {
-		// One that an earlier attempt took is older than what was accepted since.
-		if b.err = w.driver.DeleteSnapshot(ctx, b.snapshot); b.err != nil {
-			return
-		}
-	}
 	b.err = w.driver.CreateSnapshot(ctx, b.snapshot)
 }
 
-// leaveBatch gives the snapshot up. The leader removes it once all have done so.
-// An operation that was at work before removes the one that it may have taken
-// then as well.
+// leaveBatch gives the snapshot up. Who may have taken one removes it, once all
+// who joined have given it up.
 func (w *Worker) leaveBatch(ctx context.Context, t *operation.Task, c *creation) error {
-	b := w.batches.leave(t)
-	led := b != nil && b.leader == t
-	if !led && !t.Repeat() {
+	w.batches.leave(c)
+	if !c.took {
 		return nil
 	}
-	if led {
+	if c.batch != nil {
 		select {
-		case <-b.empty:
+		case <-c.batch.empty:
+		case <-w.draining: // some of them may be left as they are
+			return fault.New(fault.Unavailable, "other clones still need the snapshot; the next process removes it")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -123,41 +131,33 @@ func (w *Worker) leaveBatch(ctx context.Context, t *operation.Task, c *creation)
 
 // batches gathers the clones of one volume that can share a snapshot.
 type batches struct {
-	mu     sync.Mutex
-	open   map[string]*batch          // by name of the source image
-	joined map[*operation.Task]*batch // whom a task has joined and not left
+	mu   sync.Mutex
+	open map[string]*batch // by name of the source image
 }
 
 // batch is a group of clones of one volume around one snapshot.
 type batch struct {
-	leader   *operation.Task
-	snapshot volume.SnapshotRef
-	members  int           // guarded by batches.mu
-	taken    chan struct{} // closed when the snapshot was taken, or err is set
+	snapshot volume.SnapshotRef // of its leader
+	members  int                // guarded by batches.mu
+	taken    chan struct{}      // closed when the snapshot was taken, or err is set
 	err      error
 	empty    chan struct{} // closed when the last member has left
 }
 
-func newBatches() *batches {
-	return &batches{open: map[string]*batch{}, joined: map[*operation.Task]*batch{}}
-}
+func newBatches() *batches { return &batches{open: map[string]*batch{}} }
 
-// join returns the open batch of the source, making it with t as its leader if
-// there is none.
-func (bs *batches) join(t *operation.Task, source volume.Ref) *batch {
+// join returns the open batch of own's volume. If there is none it makes one
+// around own, and the caller leads it.
+func (bs *batches) join(own volume.SnapshotRef) (b *batch, leads bool) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	b := bs.open[source.Name]
+	b = bs.open[own.Volume.Name]
 	if b == nil {
-		b = &batch{
-			leader: t, snapshot: volume.SnapshotRef{Volume: source, Name: cloneSnapshotName(t.Operation().ID)},
-			taken: make(chan struct{}), empty: make(chan struct{}),
-		}
-		bs.open[source.Name] = b
+		b, leads = &batch{snapshot: own, taken: make(chan struct{}), empty: make(chan struct{})}, true
+		bs.open[own.Volume.Name] = b
 	}
 	b.members++
-	bs.joined[t] = b
-	return b
+	return b, leads
 }
 
 // close keeps others from joining.
@@ -167,17 +167,15 @@ func (bs *batches) close(b *batch) {
 	delete(bs.open, b.snapshot.Volume.Name)
 }
 
-// leave returns the batch that t was in, or nil.
-func (bs *batches) leave(t *operation.Task) *batch {
+// leave takes c out of its batch, if it is in one.
+func (bs *batches) leave(c *creation) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
-	b := bs.joined[t]
-	if b == nil {
-		return nil
+	if !c.joined {
+		return
 	}
-	delete(bs.joined, t)
-	if b.members--; b.members == 0 {
-		close(b.empty)
+	c.joined = false
+	if c.batch.members--; c.batch.members == 0 {
+		close(c.batch.empty)
 	}
-	return b
 }

@@ -23,6 +23,11 @@ type creation struct {
 	From volume.SnapshotRef `json:"from,omitzero"`
 
 	made volume.Location
+
+	// Of a clone: the batch that it joined last, whether it is in there still, and
+	// whether there may be a snapshot of its own.
+	batch        *batch
+	joined, took bool
 }
 
 func (w *Worker) createVolume() operation.Method[creation] {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
@@ -94,11 +96,11 @@ func (w *Worker) finishDelete(tx operation.Tx, t *operation.Task, d *deletion, e
 	return tx.UpdateVolume(&v, volume.Deleting)
 }
 
-// purgeAfter is the request for the purge of a deleted volume. Its id makes it
-// one of a kind, however often the delete is finished.
+// purgeAfter is the request for the purge of a deleted volume. It shares the ids
+// of its project's requests, so it takes one that nobody can have used before.
 func (w *Worker) purgeAfter(op volume.Operation, v *volume.Volume) operation.Request {
 	return operation.Request{
-		RequestID: "purge-" + v.ID, ProjectID: op.ProjectID, UserID: op.UserID, TraceParent: op.TraceParent,
+		RequestID: "purge-" + uuid.NewString(), ProjectID: op.ProjectID, UserID: op.UserID, TraceParent: op.TraceParent,
 		Method: methodPurge,
 		Args: deletion{
 			DeleteVolumeRequest: rpc.DeleteVolumeRequest{VolumeID: v.ID},
@@ -107,9 +109,14 @@ func (w *Worker) purgeAfter(op volume.Operation, v *volume.Volume) operation.Req
 	}
 }
 
-// purgeRetry is how soon a purge is tried again that failed for a reason which
-// does not go away by itself soon.
-const purgeRetry = 5 * time.Minute
+const (
+	// purgeRetry is how soon a purge is tried again that failed for a reason which
+	// does not go away by itself soon.
+	purgeRetry = 5 * time.Minute
+	// blockedRetry is how soon a purge looks again for clones that went away
+	// without an operation of ours; the end of one wakes it.
+	blockedRetry = time.Minute
+)
 
 // purgeVolume gives the space of a deleted volume back, once nothing depends on
 // it any more. It never gives up: an entry in the trash that nobody works on
@@ -125,18 +132,12 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 		Steps: []operation.Step[deletion]{{
 			Name: "purge",
 			Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
-				err := w.driver.PurgeVolume(ctx, d.Image, t.Progress)
-				switch fault.KindOf(err) {
-				case "", fault.Busy, fault.Unavailable, fault.Cancelled:
-					return err
-				default:
-					return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(purgeRetry)
-				}
+				return purgeLater(t, w.driver.PurgeVolume(ctx, d.Image, t.Progress))
 			},
 		}},
 		Finish: func(tx operation.Tx, _ *operation.Task, d *deletion, err error) error {
 			if err != nil {
-				return nil // cancelled before it began; the entry stays for an operator
+				return nil // a defect; the entry stays for an operator
 			}
 			v, lost := tx.DeletedVolume(d.VolumeID)
 			if lost != nil {
@@ -145,5 +146,21 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 			v.ImageID = "" // the image of this id is no more
 			return tx.UpdateVolume(&v, volume.Deleted)
 		},
+	}
+}
+
+// purgeLater makes the error of a purge one that is waited out.
+func purgeLater(t *operation.Task, err error) error {
+	switch f := fault.Of(err); fault.KindOf(err) {
+	case fault.Busy:
+		// The first time nobody wakes it yet: what it waits for was not known.
+		if f.RetryAfter == 0 && t.Repeat() {
+			return f.WithRetryAfter(blockedRetry)
+		}
+		return err
+	case "", fault.Unavailable, fault.Cancelled:
+		return err
+	default:
+		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(purgeRetry)
 	}
 }

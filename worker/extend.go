@@ -41,6 +41,14 @@ func (w *Worker) acceptExtend(tx operation.Tx, op *volume.Operation, x *extensio
 	}
 	op.Resource.ID = v.ID
 	x.Image = v.Ref(w.cfg.VolumeNameTemplate)
+	copies, err := tx.Holders(op.ID, volume.Resource{Type: sizeResource, ID: v.ID})
+	if err != nil {
+		return err
+	}
+	if len(copies) > 0 {
+		return fault.New(fault.Busy, "volume %s is being copied at its present size by %d operations", v.ID, len(copies)).
+			WithBlockers(copies...).WithHint("extend it when they have ended")
+	}
 	return move(tx, &v, volume.Extending)
 }
 
@@ -51,7 +59,11 @@ func (w *Worker) finishExtend(tx operation.Tx, _ *operation.Task, x *extension, 
 	}
 	switch {
 	case err == nil:
-		v.Status, v.Size = afterExtend(v.PreviousStatus), x.NewSize
+		attached, err := tx.Attachments(v.ID)
+		if err != nil {
+			return err
+		}
+		v.Status, v.Size = afterExtend(v.PreviousStatus, attached), x.NewSize
 	case errors.Is(err, fault.Cancelled):
 		v.Status = v.PreviousStatus
 	default:
@@ -61,10 +73,10 @@ func (w *Worker) finishExtend(tx operation.Tx, _ *operation.Task, x *extension, 
 	return tx.UpdateVolume(&v, volume.Extending)
 }
 
-// afterExtend is where a volume rests after it has grown: as before, unless it
-// was the failure of an earlier extend that it came from.
-func afterExtend(before volume.Status) volume.Status {
-	if before == volume.InUse {
+// afterExtend is where a volume rests after it has grown. As before, that is; but
+// after an earlier extend that failed only the attachments tell.
+func afterExtend(before volume.Status, attached int) volume.Status {
+	if before == volume.InUse || attached > 0 {
 		return volume.InUse
 	}
 	return volume.Available

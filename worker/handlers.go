@@ -39,6 +39,12 @@ func (w *Worker) newServer() *rpc.Server {
 // asked. An operation that has failed by then is an error with the operation.
 func (w *Worker) submit(ctx context.Context, method string, args any) (volume.Operation, error) {
 	call := rpc.CallFrom(ctx)
+	// What comes between the subscription and the opening of the engine waits.
+	select {
+	case <-w.opened:
+	case <-call.Stopping:
+	case <-ctx.Done():
+	}
 	op, err := w.engine.Submit(ctx, operation.Request{
 		RequestID: call.RequestID, ProjectID: call.ProjectID, UserID: call.UserID,
 		Method: method, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
@@ -92,7 +98,7 @@ func (w *Worker) snapshotReply(ctx context.Context, op volume.Operation, err err
 }
 
 func (w *Worker) handleCreateVolume(ctx context.Context, r rpc.CreateVolumeRequest) (rpc.VolumeReply, error) {
-	if err := w.checkCreate(&r); err != nil {
+	if err := w.checkCreate(ctx, &r); err != nil {
 		return rpc.VolumeReply{}, err
 	}
 	method := rpc.MethodCreateVolume
@@ -115,7 +121,7 @@ func (w *Worker) handleDeleteVolume(ctx context.Context, r rpc.DeleteVolumeReque
 }
 
 func (w *Worker) handleExtendVolume(ctx context.Context, r rpc.ExtendVolumeRequest) (rpc.VolumeReply, error) {
-	if err := firstOf(checkID("volume_id", r.VolumeID), w.checkSize("new_size", r.NewSize)); err != nil {
+	if err := firstOf(checkID("volume_id", r.VolumeID), w.checkSize(ctx, "new_size", r.NewSize)); err != nil {
 		return rpc.VolumeReply{}, err
 	}
 	op, err := w.submit(ctx, rpc.MethodExtendVolume, r)
@@ -164,8 +170,12 @@ func (w *Worker) handleCancelOperation(ctx context.Context, r rpc.OperationReque
 		return rpc.OperationReply{}, fault.New(fault.Invalid, "operation %s belongs to %s", op.ID, op.Backend).
 			WithField("operation_id").WithHint("send the request to %s", op.Backend)
 	}
-	op, err = w.engine.Cancel(ctx, op.ID)
-	return rpc.OperationReply{Operation: op}, err
+	if op.Method == methodPurge {
+		return rpc.OperationReply{}, rpc.WithOperation(fault.New(fault.Unsupported, "a purge cannot be cancelled: nobody else would give the space back").
+			WithField("operation_id"), op)
+	}
+	now, err := w.engine.Cancel(ctx, op.ID)
+	return rpc.OperationReply{Operation: now}, rpc.WithOperation(err, op)
 }
 
 // initialize_connection and terminate_connection change nothing that could be
@@ -209,8 +219,8 @@ func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volu
 }
 
 func (w *Worker) handleCapabilities(ctx context.Context, r rpc.CapabilitiesRequest) (rpc.CapabilitiesReply, error) {
-	if last := w.stats.get(); !r.Refresh && !last.Timestamp.IsZero() {
-		return last, nil
+	if r.Refresh {
+		return w.capabilities(ctx)
 	}
-	return w.capabilities(ctx)
+	return w.lastCapabilities(ctx)
 }

@@ -44,7 +44,11 @@ func (h *health) set(what, reason string) {
 			h.log.Warn("away", "what", what, "error", reason)
 		}
 	}
-	h.tell()
+	h.parent.Phase(h.nowLocked())
+	// Another reason can wait for the next heartbeat; some are never twice the same.
+	if before == "" || reason == "" {
+		h.wake()
+	}
 }
 
 // enter changes the phase.
@@ -52,7 +56,8 @@ func (h *health) enter(p volume.Phase) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.phase = p
-	h.tell()
+	h.parent.Phase(h.nowLocked())
+	h.wake()
 }
 
 // now returns the phase and the reason why it is not a better one.
@@ -78,9 +83,8 @@ func (h *health) nowLocked() (volume.Phase, string) {
 	return phase, strings.Join(reasons, "; ")
 }
 
-// tell passes the state on. h.mu is held.
-func (h *health) tell() {
-	h.parent.Phase(h.nowLocked())
+// wake has the row written soon.
+func (h *health) wake() {
 	select {
 	case h.changed <- struct{}{}:
 	default:

@@ -9,8 +9,9 @@ import (
 )
 
 // heartbeats writes the heartbeat at every report interval, and at once when
-// the health changes. It shares nothing with work: no slot, no lane, no lock.
-func (w *Worker) heartbeats(ctx context.Context) error {
+// the health changes, until ctx ends or another process has taken over. It shares
+// nothing with work: no slot, no lane, no lock.
+func (w *Worker) heartbeats(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.ReportInterval)
 	defer tick.Stop()
 	for {
@@ -18,10 +19,11 @@ func (w *Worker) heartbeats(ctx context.Context) error {
 		case <-tick.C:
 		case <-w.health.changed:
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 		if err := w.beat(ctx); errors.Is(err, operation.ErrFenced) {
-			return err
+			w.overtaken(err)
+			return
 		}
 	}
 }
@@ -49,20 +51,20 @@ func (w *Worker) beat(ctx context.Context) error {
 }
 
 // watchBus notes when the connection to the bus is lost and found.
-func (w *Worker) watchBus(ctx context.Context) error {
+func (w *Worker) watchBus(ctx context.Context) {
 	for {
 		w.health.set("bus", waitingForBus(w.conn))
 		select {
 		case <-w.conn.Changes():
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
 }
 
 // pings checks that the backend serves this client.
-func (w *Worker) pings(ctx context.Context) error {
-	return every(ctx, w.cfg.PingInterval, func() {
+func (w *Worker) pings(ctx context.Context) {
+	every(ctx, w.cfg.PingInterval, func() {
 		err := w.driver.Ping(ctx)
 		if ctx.Err() != nil {
 			return
@@ -79,8 +81,8 @@ func (w *Worker) pings(ctx context.Context) error {
 const pruneInterval = time.Hour
 
 // pruning removes records of ended operations after the retention.
-func (w *Worker) pruning(ctx context.Context) error {
-	return every(ctx, pruneInterval, func() {
+func (w *Worker) pruning(ctx context.Context) {
+	every(ctx, pruneInterval, func() {
 		n, err := w.store.Prune(ctx, time.Now().Add(-w.cfg.Retention))
 		if err != nil && ctx.Err() == nil {
 			w.log.Warn("old operations not removed", "error", err)
@@ -94,13 +96,12 @@ func (w *Worker) pruning(ctx context.Context) error {
 // watchdog tells the parent that the inner loops make progress. It passes
 // through the engine, so that a wedged engine is not taken for a living one; a
 // long call to the cluster holds nothing that it needs.
-func (w *Worker) watchdog(ctx context.Context) error {
+func (w *Worker) watchdog(ctx context.Context) {
 	if w.deps.Parent.Watchdog() <= 0 {
-		<-ctx.Done()
-		return ctx.Err()
+		return
 	}
 	w.deps.Parent.Beat()
-	return every(ctx, w.deps.Parent.Watchdog()/6, func() {
+	every(ctx, w.deps.Parent.Watchdog()/6, func() {
 		w.engine.InFlight()
 		w.deps.Parent.Beat()
 	})
@@ -108,7 +109,7 @@ func (w *Worker) watchdog(ctx context.Context) error {
 
 // every calls f at each interval until ctx ends; a call that takes longer is
 // followed at once by the next.
-func every(ctx context.Context, interval time.Duration, f func()) error {
+func every(ctx context.Context, interval time.Duration, f func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -116,7 +117,7 @@ func every(ctx context.Context, interval time.Duration, f func()) error {
 		case <-tick.C:
 			f()
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (w *Worker) register(e *operation.Engine) {
 func (w *Worker) ourVolume(tx operation.Tx, op *volume.Operation, id, field string) (volume.Volume, error) {
 	v, err := tx.Volume(id)
 	if err == nil && op.ProjectID != "" && v.ProjectID != op.ProjectID {
-		err = fault.New(fault.NotFound, "volume %s: not found", id)
+		err = absent(volume.VolumeResource, id)
 	}
 	if err != nil {
 		return volume.Volume{}, named(err, field)
@@ -48,13 +48,19 @@ func (w *Worker) ourVolume(tx operation.Tx, op *volume.Operation, id, field stri
 func (w *Worker) ourSnapshot(tx operation.Tx, op *volume.Operation, id, field string) (volume.Snapshot, volume.Volume, error) {
 	s, err := tx.Snapshot(id)
 	if err == nil && op.ProjectID != "" && s.ProjectID != op.ProjectID {
-		err = fault.New(fault.NotFound, "snapshot %s: not found", id)
+		err = absent(volume.SnapshotResource, id)
 	}
 	if err != nil {
 		return volume.Snapshot{}, volume.Volume{}, named(err, field)
 	}
 	v, err := w.ourVolume(tx, op, s.VolumeID, field)
 	return s, v, err
+}
+
+// absent is the error for what is not there. For what belongs to another project
+// it is the same, word for word.
+func absent(t volume.ResourceType, id string) error {
+	return fault.New(fault.NotFound, "there is no %s", volume.Resource{Type: t, ID: id})
 }
 
 // named says which field of the request named what is missing.
@@ -85,6 +91,18 @@ func moveSnapshot(tx operation.Tx, s *volume.Snapshot, to volume.Status) error {
 	}
 	s.Status = to
 	return tx.UpdateSnapshot(s, from)
+}
+
+// sizeResource is what the copies of a volume claim, shared, until they are made:
+// the size that they were accepted with must still be the one of the image then.
+const sizeResource volume.ResourceType = "size"
+
+// claimSource keeps a volume and its size until the operation has ended.
+func claimSource(tx operation.Tx, op *volume.Operation, id string) error {
+	if err := tx.Claim(op.ID, volume.Resource{Type: volume.VolumeResource, ID: id}, operation.Shared); err != nil {
+		return err
+	}
+	return tx.Claim(op.ID, volume.Resource{Type: sizeResource, ID: id}, operation.Shared)
 }
 
 // usable returns an error unless a source can be read from.

@@ -72,7 +72,7 @@ func (w *Worker) getVolume(ctx context.Context, r rpc.VolumeIDRequest) (rpc.Volu
 func (w *Worker) visibleVolume(ctx context.Context, id string) (volume.Volume, error) {
 	v, err := w.store.Volume(ctx, id)
 	if err == nil && !visible(ctx, v.ProjectID) {
-		err = fault.New(fault.NotFound, "there is no volume %s", id)
+		err = absent(volume.VolumeResource, id)
 	}
 	if err != nil {
 		return volume.Volume{}, named(err, "volume_id")
@@ -100,7 +100,7 @@ func (w *Worker) getSnapshot(ctx context.Context, r rpc.SnapshotIDRequest) (rpc.
 	}
 	s, err := w.store.Snapshot(ctx, r.SnapshotID)
 	if err == nil && !visible(ctx, s.ProjectID) {
-		err = fault.New(fault.NotFound, "there is no snapshot %s", r.SnapshotID)
+		err = absent(volume.SnapshotResource, r.SnapshotID)
 	}
 	if err != nil {
 		return rpc.SnapshotReply{}, named(err, "snapshot_id")

@@ -69,18 +69,21 @@ func (s *site) renew() {
 // process is one worker in the process of the test.
 type process struct {
 	*parent
-	site   *site
-	faulty *drivertest.Faulty
-	cfg    worker.Config
-	deps   worker.Deps
-	fuse   *fuse
-	cancel context.CancelFunc
-	end    func() error // stops the worker and returns what Run returned
+	site     *site
+	faulty   *drivertest.Faulty
+	recorder *recorder
+	cfg      worker.Config
+	deps     worker.Deps
+	fuse     *fuse
+	cancel   context.CancelFunc
+	end      func() error // stops the worker and returns what Run returned
 }
 
 // prepare returns a worker of the site that is not running yet.
 func (s *site) prepare() *process {
-	p := &process{site: s, parent: newParent(), faulty: drivertest.NewFaulty(mem.New(s.world)), fuse: newFuse()}
+	p := &process{site: s, parent: newParent(), fuse: newFuse()}
+	p.faulty = drivertest.NewFaulty(mem.New(s.world))
+	p.recorder = &recorder{Driver: p.faulty}
 	p.cfg = worker.Config{
 		Host: s.host, Pool: "pool", AvailabilityZone: "zone1", Version: "1.2.3", EnableNewServices: true,
 		VolumeNameTemplate: template, SnapshotNameTemplate: snapshotTemplate,
@@ -101,7 +104,7 @@ func (s *site) prepare() *process {
 			}
 			return fusedStore{db, p.fuse}, nil
 		},
-		OpenDriver: func(context.Context) (driver.Driver, error) { return fusedDriver{p.faulty, p.fuse}, nil },
+		OpenDriver: func(context.Context) (driver.Driver, error) { return fusedDriver{p.recorder, p.fuse}, nil },
 		Connect:    p.connect,
 		Parent:     p.parent,
 		Log:        hclog.NewNullLogger(),
@@ -144,6 +147,26 @@ func (p *process) start() *process {
 func (s *site) start() *process {
 	s.Helper()
 	return s.prepare().start()
+}
+
+// recorder remembers the names of the snapshots that were asked for.
+type recorder struct {
+	driver.Driver
+	mu        sync.Mutex
+	snapshots []string
+}
+
+func (r *recorder) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) error {
+	r.mu.Lock()
+	r.snapshots = append(r.snapshots, s.Name)
+	r.mu.Unlock()
+	return r.Driver.CreateSnapshot(ctx, s)
+}
+
+func (r *recorder) lastSnapshot() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.snapshots[len(r.snapshots)-1]
 }
 
 // parent is a parent that remembers what it was told.

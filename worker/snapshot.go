@@ -53,7 +53,7 @@ func (w *Worker) acceptSnapshot(tx operation.Tx, op *volume.Operation, s *snapsh
 	}
 	s.Image = row.Ref(v.Ref(w.cfg.VolumeNameTemplate), w.cfg.SnapshotNameTemplate)
 	op.Resource.ID = s.SnapshotID
-	if err := tx.Claim(op.ID, volume.Resource{Type: volume.VolumeResource, ID: v.ID}, operation.Shared); err != nil {
+	if err := claimSource(tx, op, v.ID); err != nil {
 		return err
 	}
 	return tx.InsertSnapshot(&row)

@@ -28,9 +28,9 @@ func (c *statsCache) set(r rpc.CapabilitiesReply) {
 }
 
 // statistics reports the capabilities, at once and at every interval.
-func (w *Worker) statistics(ctx context.Context) error {
+func (w *Worker) statistics(ctx context.Context) {
 	w.report(ctx)
-	return every(ctx, w.cfg.StatsInterval, func() { w.report(ctx) })
+	every(ctx, w.cfg.StatsInterval, func() { w.report(ctx) })
 }
 
 // report asks the backend, keeps the answer and publishes it.
@@ -46,6 +46,14 @@ func (w *Worker) report(ctx context.Context) {
 	if err := w.events.PublishStats(ctx, w.cfg.Host, r); err != nil {
 		w.log.Debug("capabilities not published", "error", err)
 	}
+}
+
+// lastCapabilities returns the last report, or the first if there was none.
+func (w *Worker) lastCapabilities(ctx context.Context) (rpc.CapabilitiesReply, error) {
+	if last := w.stats.get(); !last.Timestamp.IsZero() {
+		return last, nil
+	}
+	return w.capabilities(ctx)
 }
 
 // capabilities asks the backend now.

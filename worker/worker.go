@@ -8,7 +8,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/hashicorp/go-hclog"
-	"github.com/oklog/run"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
@@ -34,17 +33,19 @@ type Worker struct {
 	server *rpc.Server
 	events *rpc.Events
 
-	health  *health
-	stats   statsCache
-	batches *batches
-	fenced  chan error // receives ErrFenced once
+	health   *health
+	stats    statsCache
+	batches  *batches
+	opened   chan struct{} // closed when the engine takes requests
+	draining chan struct{} // closed when it will soon take none any more
+	fenced   chan error    // holds ErrFenced once that is known
 }
 
 // New returns a worker that has done nothing yet.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, log: deps.Log, batches: newBatches(), fenced: make(chan error, 1),
-		health: newHealth(deps.Parent, deps.Log),
+		cfg: cfg, deps: deps, log: deps.Log, health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
+		opened: make(chan struct{}), draining: make(chan struct{}), fenced: make(chan error, 1),
 	}
 }
 
@@ -61,11 +62,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		return err
 	}
 	w.log.Info("ready", "host", w.cfg.Host, "epoch", w.fence.Epoch, "database", w.store.ID())
-	err = w.serve(ctx)
-	if ctx.Err() != nil {
-		err = nil
-	}
-	return errors.Join(err, w.drain())
+	return w.serve(ctx)
 }
 
 // setUp brings the worker to the point where it takes requests.
@@ -96,8 +93,11 @@ func (w *Worker) setUp(ctx context.Context) error {
 
 // openStore opens the database and takes the service's row over.
 func (w *Worker) openStore(ctx context.Context) error {
-	if err := w.retry(ctx, "database", func() (err error) {
-		w.store, err = w.deps.OpenStore(ctx)
+	if err := w.retry(ctx, "database", func() error {
+		store, err := w.deps.OpenStore(ctx)
+		if err == nil { // otherwise it may be an interface around nil
+			w.store = store
+		}
 		return err
 	}); err != nil {
 		return err
@@ -133,8 +133,11 @@ func (w *Worker) connect(ctx context.Context) (c connections) {
 		return err
 	})
 	if c.err == nil {
-		c.err = w.retry(ctx, "backend", func() (err error) {
-			c.driver, err = w.deps.OpenDriver(ctx)
+		c.err = w.retry(ctx, "backend", func() error {
+			d, err := w.deps.OpenDriver(ctx)
+			if err == nil {
+				c.driver = d
+			}
 			return err
 		})
 	}
@@ -147,7 +150,7 @@ func (w *Worker) open(ctx context.Context) error {
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),
-		OnFenced: func(err error) { w.fenced <- err },
+		OnFenced: w.overtaken,
 	})
 	w.register(w.engine)
 	claimed := 0
@@ -166,10 +169,11 @@ func (w *Worker) open(ctx context.Context) error {
 	w.server = w.newServer()
 	w.health.set("bus", waitingForBus(w.conn))
 	if err := w.server.Start(ctx); err != nil {
-		return err
+		return errors.Join(err, w.server.Stop(ctx))
 	}
 	w.health.set("bus", "")
 	w.engine.Start()
+	close(w.opened)
 	w.health.enter(volume.Ready)
 	_ = w.beat(ctx) // the first of many; a failure shows in the health
 	w.deps.Parent.Ready()
@@ -183,44 +187,60 @@ func waitingForBus(conn *rpc.Conn) string {
 	return "no connection to the bus at " + conn.Server()
 }
 
-// serve runs the periodic work until ctx ends or one part cannot go on.
-func (w *Worker) serve(ctx context.Context) error {
-	var g run.Group
-	for _, loop := range []func(context.Context) error{
-		w.heartbeats, w.watchBus, w.pings, w.statistics, w.pruning, w.watchdog,
-		func(ctx context.Context) error {
-			select {
-			case err := <-w.fenced:
-				return err
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		},
-	} {
-		ctx, cancel := context.WithCancel(ctx)
-		g.Add(func() error { return loop(ctx) }, func(error) { cancel() })
+// overtaken notes that another process has taken the service over.
+func (w *Worker) overtaken(err error) {
+	select {
+	case w.fenced <- err:
+	default: // noted already
 	}
-	return g.Run()
 }
 
-// drain ends the work: no new requests, heartbeats go on until what runs is at
-// a safe point.
-func (w *Worker) drain() error {
+// serve does the periodic work until ctx ends or another process takes over, and
+// drains then. Heartbeats go on until that is done; a call of the other loops
+// that hangs in the backend delays neither.
+func (w *Worker) serve(ctx context.Context) (err error) {
+	alive, die := context.WithCancel(context.Background())
+	var beats sync.WaitGroup
+	beats.Go(func() { w.heartbeats(alive) })
+	defer func() { die(); beats.Wait() }()
+
+	periodic, stop := context.WithCancel(context.Background())
+	var loops sync.WaitGroup
+	for _, loop := range []func(context.Context){w.watchBus, w.pings, w.statistics, w.pruning, w.watchdog} {
+		loops.Go(func() { loop(periodic) })
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-w.fenced:
+		w.log.Error("another process has taken the service over", "epoch", w.fence.Epoch)
+	}
+	stop()
+	return errors.Join(err, w.drain(&loops))
+}
+
+// drain ends the work: no new requests, what runs comes to a safe point, and so
+// do the loops.
+func (w *Worker) drain(loops *sync.WaitGroup) error {
 	w.deps.Parent.Stopping()
 	w.health.enter(volume.Draining)
+	close(w.draining)
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	if w.cfg.DrainTimeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, w.cfg.DrainTimeout)
 	}
 	defer cancel()
-	alive, stopBeats := context.WithCancel(ctx)
-	var beats sync.WaitGroup
-	beats.Go(func() { _ = w.heartbeats(alive) })
-	defer func() { stopBeats(); beats.Wait() }()
 	if n := len(w.engine.InFlight()); n > 0 {
 		w.log.Info("draining", "operations", n, "timeout", w.cfg.DrainTimeout)
 	}
-	return errors.Join(w.server.Stop(ctx), w.engine.Stop(ctx))
+	err := errors.Join(w.server.Stop(ctx), w.engine.Stop(ctx))
+	ended := make(chan struct{})
+	go func() { loops.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = errors.Join(err, fault.New(fault.Unavailable, "the backend did not answer a check in time"))
+	}
+	return err
 }
 
 // closeTimeout bounds the last words to the database.

@@ -1,0 +1,212 @@
+package worker_test
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// clones asks for n clones of the volume at once, without waiting for any, and
+// returns their operations.
+func (s *site) clones(of volume.Volume, n int) []volume.Operation {
+	s.Helper()
+	ops := make([]volume.Operation, n)
+	var all sync.WaitGroup
+	for i := range ops {
+		all.Go(func() {
+			r, err := s.CreateVolume(s.Context(), s.host, rpc.CreateVolumeRequest{SourceVolID: of.ID}, rpc.CallOptions{})
+			if err != nil {
+				s.Error(err)
+				return
+			}
+			ops[i] = *r.Operation
+		})
+	}
+	all.Wait()
+	if s.Failed() {
+		s.FailNow()
+	}
+	return ops
+}
+
+// ended waits for the end of an operation.
+func (s *site) ended(id string) volume.Operation {
+	s.Helper()
+	o := wait()
+	return must[rpc.OperationReply](s)(s.WaitOperation(s.Context(), s.host, rpc.OperationRequest{OperationID: id}, o)).Operation
+}
+
+// want checks how an operation has ended.
+func (s *site) want(id string, status volume.OperationStatus) {
+	s.Helper()
+	if op := s.ended(id); op.Status != status {
+		s.Errorf("%s is %s, want %s: %+v", op.Method, op.Status, status, op.Error)
+	}
+}
+
+func TestClonesShareSnapshots(t *testing.T) {
+	s := newSite(t)
+	p := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 2})
+	for _, op := range s.clones(source, 200) {
+		s.want(op.ID, volume.Succeeded)
+	}
+	s.audit()
+	if n := len(s.world.Images()); n != 201 {
+		t.Errorf("%d images", n)
+	}
+	if n := p.faulty.Calls("CreateSnapshot"); n > 100 {
+		t.Errorf("%d snapshots for 200 clones", n)
+	}
+	if n, m := p.faulty.Calls("CreateSnapshot"), p.faulty.Calls("DeleteSnapshot"); n != m {
+		t.Errorf("%d snapshots taken, %d removed", n, m)
+	}
+}
+
+// When the snapshot cannot be taken, everybody who waits for it fails, and
+// nothing stays, even if it was taken and only the answer was wrong.
+func TestLeaderOfClonesFails(t *testing.T) {
+	s := newSite(t)
+	p := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	broken := fault.New(fault.Internal, "broken")
+	p.faulty.FailAfter("CreateSnapshot", 1, broken)
+	s.want(s.clones(source, 1)[0].ID, volume.Failed)
+	s.settle()
+	s.audit()
+	p.faulty.FailAfter("CreateSnapshot", 2, fault.New(fault.Unavailable, "away"))
+	for _, op := range s.clones(source, 5) {
+		s.want(op.ID, volume.Succeeded)
+	}
+	s.audit()
+}
+
+func TestLeaderOfClonesIsCancelled(t *testing.T) {
+	s := newSite(t)
+	p := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	reached, release := p.faulty.Hold("CreateSnapshot", 1)
+	defer release()
+	ops := s.clones(source, 5)
+	receive(t, "the snapshot", reached)
+	leader := s.leader(p, ops)
+	must[rpc.OperationReply](t)(s.CancelOperation(t.Context(), s.host, rpc.OperationRequest{OperationID: leader}, rpc.CallOptions{}))
+	release()
+	for _, op := range ops {
+		want := volume.Succeeded
+		if op.ID == leader {
+			want = volume.Cancelled
+		}
+		s.want(op.ID, want)
+	}
+	s.settle()
+	s.audit()
+}
+
+// leader returns the operation whose step is held at the taking of the snapshot:
+// the first to have joined; the others have not got beyond it.
+func (s *site) leader(p *process, ops []volume.Operation) string {
+	s.Helper()
+	name := p.recorder.lastSnapshot()
+	i := slices.IndexFunc(ops, func(op volume.Operation) bool { return strings.HasSuffix(name, op.ID) })
+	if i < 0 {
+		s.Fatalf("no operation took %q", name)
+	}
+	return ops[i].ID
+}
+
+// Clones of format 1 keep the snapshot of their leader, until the source goes.
+func TestClonesOfFormat1(t *testing.T) {
+	s := newSite(t)
+	s.world.SetCloneFormat(1)
+	first := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	// The leader has its clone already when the process dies, and another one
+	// joins its successor's batch.
+	first.faulty.FailAfter("CreateVolumeFromSnapshot", 1, fault.New(fault.Unavailable, "away"))
+	op := s.clones(source, 1)[0]
+	s.until("the clone is there", func() bool { return first.faulty.Calls("CreateVolumeFromSnapshot") > 0 })
+	first.fuse.arm(0)
+	_ = first.end()
+	second := s.start()
+	other := s.clones(source, 1)[0]
+	s.want(op.ID, volume.Succeeded)
+	s.want(other.ID, volume.Succeeded)
+	for _, v := range []string{op.Resource.ID, other.Resource.ID} {
+		s.remove(volume.Volume{ID: v})
+	}
+	s.remove(source)
+	s.until("all is purged", func() bool { return len(s.world.Trash()) == 0 })
+	s.settle()
+	s.audit()
+	_ = second
+}
+
+// A source that is deleted waits for the clones that were accepted before.
+func TestDeleteOfASourceWaitsForItsClones(t *testing.T) {
+	s := newSite(t)
+	p := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	reached, release := p.faulty.Hold("CreateVolumeFromSnapshot", 1)
+	defer release()
+	clone := s.clones(source, 1)[0]
+	receive(t, "the clone", reached)
+	del := must[rpc.VolumeReply](t)(s.DeleteVolume(t.Context(), s.host, rpc.DeleteVolumeRequest{VolumeID: source.ID}, rpc.CallOptions{}))
+	if del.Operation.Status != volume.Waiting || !strings.Contains(del.Operation.Reason, clone.ID) {
+		t.Errorf("the delete is %s: %s", del.Operation.Status, del.Operation.Reason)
+	}
+	_, err := s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{SourceVolID: source.ID}, rpc.CallOptions{})
+	wantKind(t, err, fault.Conflict, "source_volid")
+	if p.faulty.Calls("DeleteVolume") != 0 {
+		t.Error("the source is deleted under its clone")
+	}
+	release()
+	s.want(clone.ID, volume.Succeeded)
+	s.want(del.Operation.ID, volume.Succeeded)
+	s.settle()
+	s.audit()
+}
+
+// A volume does not grow while it is copied: the copy has the size that it was
+// accepted with.
+func TestExtendOfASourceIsRefused(t *testing.T) {
+	s := newSite(t)
+	p := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	extend := func() error {
+		_, err := s.ExtendVolume(t.Context(), s.host, rpc.ExtendVolumeRequest{VolumeID: source.ID, NewSize: 2}, wait())
+		return err
+	}
+	for _, call := range []struct {
+		n   int
+		ask func() string
+	}{
+		{1, func() string { return s.clones(source, 1)[0].ID }},
+		{2, func() string { // the second call of CreateSnapshot
+			r := must[rpc.SnapshotReply](t)(s.CreateSnapshot(t.Context(), s.host, rpc.CreateSnapshotRequest{VolumeID: source.ID}, rpc.CallOptions{}))
+			return r.Operation.ID
+		}},
+	} {
+		reached, release := p.faulty.Hold("CreateSnapshot", call.n)
+		defer release()
+		op := call.ask()
+		receive(t, "the snapshot", reached)
+		if f := wantKind(t, extend(), fault.Busy, ""); !slices.Contains(f.BlockedBy, op) {
+			t.Errorf("blocked by %v", f.BlockedBy)
+		}
+		if got := s.status(source.ID); got != volume.Available {
+			t.Errorf("the volume is %s", got)
+		}
+		release()
+		s.want(op, volume.Succeeded)
+	}
+	if err := extend(); err != nil {
+		t.Error(err)
+	}
+	s.audit()
+}
