@@ -1,7 +1,6 @@
 package rbd
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/ceph/go-ceph/rados"
@@ -24,18 +23,15 @@ func (d *Driver) warn() {
 	if _, ok := applications["rbd"]; err == nil && !ok {
 		d.log.Warn("pool is not marked for rbd", "pool", d.cfg.Pool, "hint", "rbd pool init "+d.cfg.Pool)
 	}
-	if err := d.control.tryWrite(); err != nil {
+	if err := d.control.makeTrash(); err != nil {
 		d.log.Warn("pool cannot be written to", "pool", d.cfg.Pool, "error", err)
 	}
 }
 
-// tryWrite makes and removes an object that only this client names.
-func (l *link) tryWrite() error {
-	name := "volumed_write_check." + strconv.FormatUint(l.conn.GetInstanceID(), 10)
-	if err := l.io.Create(name, rados.CreateIdempotent); err != nil {
-		return classify(err, "write")
-	}
-	return classify(l.io.Delete(name), "remove what was written")
+// makeTrash makes the object of the trash, empty, as librbd does with the first
+// image: once the pool is full it could not, and nothing could be deleted.
+func (l *link) makeTrash() error {
+	return classify(l.io.Create(trashObject, rados.CreateIdempotent), "make the trash")
 }
 
 // monText runs a monitor command that answers in plain text.

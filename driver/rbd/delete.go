@@ -32,41 +32,63 @@ func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Durat
 		if err != nil {
 			return volume.Location{}, err
 		}
+		return d.trash(v.Name, loc, keep)
 	case fault.NotFound:
-		if loc.ImageID, err = d.control.locate(v.Name); err != nil {
-			return volume.Location{}, err
-		}
-		if loc.ImageID == "" {
-			return d.deleted(v)
-		}
-		if err := sameImage(v, loc.ImageID); err != nil {
-			return d.deletedUnless(v, err)
-		}
+		return d.trashHalf(v, keep)
 	case fault.Conflict:
 		return d.deletedUnless(v, err)
 	default:
 		return loc, err
 	}
-	return d.trash(v.Name, loc, keep)
 }
 
-// trash moves the image to the trash, or completes such a move.
+// trash moves the image to the trash.
 func (d *Driver) trash(name string, loc volume.Location, keep time.Duration) (volume.Location, error) {
 	err := rbd.GetImage(d.control.io, name).Trash(max(keep, 0))
-	switch errno(err) {
-	case 0:
-		return loc, nil
-	case syscall.ENOENT:
-		// Another process was faster, or there was nothing but the name, which
-		// must be given back.
-		at, err := d.deleted(volume.Ref{Name: name, ImageID: loc.ImageID})
-		if err != nil || at.ImageID != "" {
-			return at, err
-		}
-		return at, d.drop(name, "it is nothing but a name")
-	default:
-		return volume.Location{}, classify(err, "move to the trash")
+	if errno(err) != syscall.ENOENT {
+		return orNowhere(loc, classify(err, "move to the trash"))
 	}
+	// Another process was faster; or librbd means the trash, which it cannot
+	// make in a full pool.
+	id, err := d.control.imageID(name)
+	if err == nil && id == loc.ImageID {
+		err = fault.New(fault.Exhausted, "the pool is full and has no trash yet").WithHint("raise the quota or add space for a moment")
+	}
+	if err != nil {
+		return volume.Location{}, err
+	}
+	return d.deleted(volume.Ref{Name: name, ImageID: loc.ImageID})
+}
+
+// trashHalf ends what cannot be opened: it completes a move to the trash, or
+// gives the name back if that is all there is.
+func (d *Driver) trashHalf(v volume.Ref, keep time.Duration) (loc volume.Location, err error) {
+	id, err := d.control.locate(v.Name)
+	if err != nil {
+		return loc, err
+	}
+	if id == "" {
+		return d.deleted(v)
+	}
+	if err := sameImage(v, id); err != nil {
+		return d.deletedUnless(v, err)
+	}
+	err = rbd.GetImage(d.control.io, v.Name).Trash(max(keep, 0))
+	if errno(err) != syscall.ENOENT {
+		return orNowhere(volume.Location{ImageID: id}, classify(err, "move to the trash"))
+	}
+	if loc, err = d.deleted(volume.Ref{Name: v.Name, ImageID: id}); err != nil || loc.ImageID != "" {
+		return loc, err
+	}
+	return loc, d.drop(v.Name, "it is nothing but a name")
+}
+
+// orNowhere returns the location unless there is an error.
+func orNowhere(loc volume.Location, err error) (volume.Location, error) {
+	if err != nil {
+		return volume.Location{}, err
+	}
+	return loc, nil
 }
 
 // deleted returns where the image is that has no name any more: in the trash,

@@ -1,0 +1,217 @@
+package rbd
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+// empty fails the test unless nothing at all is left of any image in the pool.
+func empty(t testing.TB, d *Driver) {
+	t.Helper()
+	for _, object := range []string{directory, trashObject} {
+		left, err := d.control.io.GetOmapValues(object, "", "", 10)
+		if err != nil && errno(err) != 2 {
+			t.Fatal(err)
+		}
+		if len(left) > 0 {
+			t.Errorf("%s still holds %q", object, left)
+		}
+	}
+	err := d.control.io.ListObjects(func(name string) {
+		for _, prefix := range []string{"rbd_id.", "rbd_header.", "rbd_object_map.", "rbd_data."} {
+			if strings.HasPrefix(name, prefix) {
+				t.Errorf("object %s is left", name)
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeleteRefusesAnImageThatIsOpen(t *testing.T) {
+	env, d := fresh(t)
+	other := openDriver(t, config(env, d.cfg.Pool))
+	v := create(t, d, "volume-1")
+	img, err := other.open(other.control, v, rbd.OpenImage)
+	wantKind(t, "", err)
+	_, err = d.DeleteVolume(t.Context(), v, 0)
+	wantKind(t, fault.Busy, err)
+	if got := fault.Of(err).BlockedBy; !slices.Equal(got, []string{other.control.addr}) {
+		t.Errorf("blocked by %q, want %q", got, other.control.addr)
+	}
+	_, err = d.InitializeConnection(t.Context(), v, "", nil)
+	wantKind(t, "", err) // it stayed where it is
+	img.close(&err)
+	wantKind(t, "", remove(t, d, v))
+	empty(t, d)
+}
+
+// A handle of an earlier attempt of this very driver does not keep a volume.
+func TestDeleteIgnoresItsOwnHandles(t *testing.T) {
+	_, d := fresh(t)
+	v := create(t, d, "volume-1")
+	img, err := d.open(d.data, v, rbd.OpenImage)
+	wantKind(t, "", err)
+	_, err = d.DeleteVolume(t.Context(), v, 0)
+	wantKind(t, "", err)
+	img.close(&err)
+	wantKind(t, "", d.PurgeVolume(t.Context(), v, nil))
+}
+
+func TestDeleteRefusesAGroupMember(t *testing.T) {
+	env, d := fresh(t)
+	v := create(t, d, "volume-1")
+	env.RBD(t, "group", "create", d.cfg.Pool+"/g1")
+	env.RBD(t, "group", "image", "add", d.cfg.Pool+"/g1", d.cfg.Pool+"/"+v.Name)
+	_, err := d.DeleteVolume(t.Context(), v, 0)
+	wantKind(t, fault.Busy, err)
+	if got := fault.Of(err).BlockedBy; !slices.Equal(got, []string{"group g1"}) {
+		t.Errorf("blocked by %q", got)
+	}
+	env.RBD(t, "group", "image", "rm", d.cfg.Pool+"/g1", d.cfg.Pool+"/"+v.Name)
+	wantKind(t, "", remove(t, d, v))
+}
+
+// What a process leaves that dies inside librbd, at each point where the traces
+// differ, and that delete and purge end it.
+func TestDeleteFinishesWhatADeathLeft(t *testing.T) {
+	_, d := fresh(t)
+	io := d.control.io
+	setEntry := func(t *testing.T, v volume.Ref, source, state byte) {
+		entry := []byte{2, 1, 0, 0, 0, 0, source}
+		entry = append(appendString(entry, v.Name), make([]byte, 16)...)
+		entry = append(entry, state)
+		entry[2] = byte(len(entry) - 6)
+		if err := io.SetOmap(trashObject, map[string][]byte{"id_" + v.ImageID: entry}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nameless := func(t *testing.T, v volume.Ref) {
+		if err := io.Delete("rbd_id." + v.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unlisted := func(t *testing.T, v volume.Ref) {
+		if err := io.RmOmapKeys(directory, []string{"name_" + v.Name, "id_" + v.ImageID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	headless := func(t *testing.T, v volume.Ref) {
+		if err := io.Delete("rbd_header." + v.ImageID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const user, removing = 0, 3 // sources of trash entries
+	cases := map[string][]func(t *testing.T, v volume.Ref){
+		"create, before the header":    {headless},
+		"create, before the directory": {headless, unlisted},
+		"trash, entry made":            {func(t *testing.T, v volume.Ref) { setEntry(t, v, user, trashMoving) }},
+		"trash, name given back":       {func(t *testing.T, v volume.Ref) { setEntry(t, v, user, trashMoving) }, nameless},
+		"trash, entry not completed":   {func(t *testing.T, v volume.Ref) { setEntry(t, v, user, trashMoving) }, nameless, unlisted},
+		"remove, hidden":               {func(t *testing.T, v volume.Ref) { setEntry(t, v, removing, trashNormal) }, nameless, unlisted},
+		"remove, header gone":          {func(t *testing.T, v volume.Ref) { setEntry(t, v, removing, 2) }, nameless, unlisted, headless},
+	}
+	for name, die := range cases {
+		t.Run(name, func(t *testing.T) {
+			for known, ref := range map[string]func(v volume.Ref) volume.Ref{
+				"by id":   func(v volume.Ref) volume.Ref { return v },
+				"by name": func(v volume.Ref) volume.Ref { return volume.Ref{Name: v.Name} },
+			} {
+				v := create(t, d, "volume-1")
+				for _, step := range die {
+					step(t, v)
+				}
+				if err := remove(t, d, ref(v)); err != nil && fault.KindOf(err) != fault.Invalid {
+					t.Fatalf("%s: %v", known, err)
+				}
+				if _, err := io.Stat("rbd_object_map." + v.ImageID); err == nil { // no header, no object map
+					_ = io.Delete("rbd_object_map." + v.ImageID)
+				}
+				empty(t, d)
+			}
+		})
+	}
+}
+
+// The real thing: a removal that is killed inside librbd hides the image.
+func TestDeleteFinishesAHalfRemovedImage(t *testing.T) {
+	env, d := fresh(t)
+	env.RBD(t, "create", d.cfg.Pool+"/volume-1", "--size", "100M", "--object-size", "4K", "--image-feature", "layering")
+	v := volume.Ref{Name: "volume-1"}
+	killRemoval(t, env, d, v.Name)
+	if _, err := d.control.io.Stat("rbd_id." + v.Name); err == nil {
+		t.Fatal("the removal was killed too early: the image has its name still")
+	}
+	loc, err := d.DeleteVolume(t.Context(), v, 0)
+	wantKind(t, "", err)
+	if loc.ImageID == "" {
+		t.Fatal("the hidden image was not found")
+	}
+	v.ImageID = loc.ImageID
+	wantKind(t, "", d.PurgeVolume(t.Context(), v, nil))
+	empty(t, d)
+}
+
+func TestTrashIsSearchedBeyondOnePage(t *testing.T) {
+	_, d := fresh(t)
+	entry := append(appendString([]byte{2, 1, 25, 0, 0, 0, 0}, "other"), make([]byte, 17)...)
+	for page := range 3 {
+		many := map[string][]byte{}
+		for i := range trashPage / 2 {
+			many["id_0"+string(rune('a'+page))+time.Unix(int64(i), 0).Format("150405.000")+"x"] = entry
+		}
+		if err := d.control.io.SetOmap(trashObject, many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := create(t, d, "volume-1")
+	loc, err := d.DeleteVolume(t.Context(), volume.Ref{Name: v.Name}, 0)
+	wantKind(t, "", err)
+	again, err := d.DeleteVolume(t.Context(), volume.Ref{Name: v.Name}, 0)
+	wantKind(t, "", err)
+	if again != loc || loc.ImageID != v.ImageID {
+		t.Errorf("found %v, want %v", again, v)
+	}
+}
+
+func TestDeleteAndCreateInAFullPool(t *testing.T) {
+	env, d := fresh(t)
+	v := create(t, d, "volume-1")
+	img, err := d.open(d.control, v, rbd.OpenImage)
+	wantKind(t, "", err)
+	_, err = img.WriteAt([]byte("data"), 0)
+	wantKind(t, "", err)
+	img.close(&err)
+	wantKind(t, "", err)
+	snap := snapshot(t, d, v, "snapshot-1")
+	c := clone(t, d, "volume-2", snap)
+	env.Ceph(t, "osd", "pool", "set-quota", d.cfg.Pool, "max_objects", "1")
+	for full := false; !full; { // the monitor looks at quotas every few seconds
+		full = strings.Contains(env.Ceph(t, "health", "detail"), d.cfg.Pool)
+	}
+	timely(t, 5*time.Second, func() {
+		for err = nil; err == nil; { // until the client has the map
+			_, err = d.CreateVolume(t.Context(), volume.Spec{Ref: volume.Ref{Name: "volume-3"}, Size: 1, Repeat: true})
+			if err == nil {
+				wantKind(t, "", remove(t, d, volume.Ref{Name: "volume-3"}))
+			}
+		}
+		wantKind(t, fault.Exhausted, err)
+		wantKind(t, fault.Exhausted, d.FlattenVolume(t.Context(), c, nil))
+	})
+	stats, err := d.Stats(t.Context())
+	wantKind(t, "", err)
+	if stats.FreeCapacityGB == nil || *stats.FreeCapacityGB != 0 {
+		t.Errorf("a full pool reports %v GiB free", stats.FreeCapacityGB)
+	}
+	wantKind(t, "", remove(t, d, c))
+	wantKind(t, "", remove(t, d, v))
+}
