@@ -40,9 +40,6 @@ type option struct {
 // names are all names the option may be written under, the proper one first.
 func (o *option) names() []string { return append([]string{o.name}, o.old...) }
 
-// multi options take every assignment; all others take the last one.
-func (o *option) multi() bool { return o.kind == devices }
-
 // numeric options count as not set when they are set to nothing.
 func (o *option) numeric() bool {
 	return o.kind == integer || o.kind == seconds || o.kind == duration

@@ -106,7 +106,7 @@ func await[Resp any](ctx context.Context, i *invocation) (last Resp, err error) 
 			next = reask
 		}
 		switch {
-		case err != nil && !(accepted && errors.Is(err, fault.Unavailable)):
+		case err != nil && (!accepted || !errors.Is(err, fault.Unavailable)):
 			return last, err
 		case err == nil:
 			var answer Resp

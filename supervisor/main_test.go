@@ -85,7 +85,7 @@ func play(role string, args []string) int {
 		select {}
 	case "busy": // does not look at anything
 		parent.Ready()
-		for {
+		for { //nolint:staticcheck // SA5002: to burn a core without looking at anything is its part
 		}
 	case "deadlock": // beats once
 		parent.Beat()

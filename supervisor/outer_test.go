@@ -86,7 +86,9 @@ func (o *outer) pid(name string, state State) int {
 		o.seen = append(o.seen, o.lines.Text())
 		var gotName, gotState string
 		var pid int
-		fmt.Sscan(o.lines.Text(), &gotName, &gotState, &pid)
+		if _, err := fmt.Sscan(o.lines.Text(), &gotName, &gotState, &pid); err != nil {
+			continue // another line
+		}
 		if gotName == name && State(gotState) == state {
 			return pid
 		}
@@ -154,7 +156,9 @@ func TestOuterKilledSupervisorLeavesNoChild(t *testing.T) {
 	for len(pids) < 3 && o.lines.Scan() {
 		var name, state string
 		var pid int
-		fmt.Sscan(o.lines.Text(), &name, &state, &pid)
+		if _, err := fmt.Sscan(o.lines.Text(), &name, &state, &pid); err != nil {
+			continue // another line
+		}
 		if State(state) == lifeline.Ready {
 			pids[name] = pid
 			handles = append(handles, handle(t, pid))
@@ -220,7 +224,9 @@ func TestOuterTellsSystemd(t *testing.T) {
 		t.Helper()
 		buf := make([]byte, 16<<10)
 		var all strings.Builder
-		conn.SetReadDeadline(time.Now().Add(time.Minute))
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
 		missing := func(text string) bool { return !strings.Contains(all.String(), text) }
 		for slices.ContainsFunc(want, missing) {
 			n, err := conn.Read(buf)

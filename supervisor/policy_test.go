@@ -36,7 +36,8 @@ func TestNextDelay(t *testing.T) {
 		"two minutes of readiness quarter the count": {
 			deaths: []step{
 				unready(0), unready(s), unready(2 * s), unready(4 * s),
-				{after: 130 * s, served: true, ready: 120 * s}, unready(s),
+				{after: 130 * s, served: true, ready: 120 * s},
+				unready(s),
 			},
 			want: []time.Duration{s, 2 * s, 4 * s, 8 * s, 0, 2 * s},
 		},

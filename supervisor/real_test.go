@@ -240,7 +240,7 @@ func TestRealHungChildLeavesItsStacks(t *testing.T) {
 			if e.Code != 2 || !strings.HasPrefix(e.Reason, "hung: ") || !strings.Contains(e.Crash, "supervisor.play(") {
 				t.Errorf("last exit: code %d, %s, crash %.300s", e.Code, e.Reason, e.Crash)
 			}
-			r.finish() // the next generation hangs as well, or is asked before it does
+			_ = r.finish() // the next generation hangs as well, or is asked before it does
 		})
 	}
 }
@@ -377,7 +377,9 @@ func TestRealCrashFileSurvivesTheSupervisor(t *testing.T) {
 	if second.keep() != "" {
 		t.Error("a child without a crash has a crash text")
 	}
-	os.WriteFile(second.path, []byte(long), 0o600)
+	if err := os.WriteFile(second.path, []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if diff := cmp.Diff(long[len(long)-maxCrash:], second.keep()); diff != "" {
 		t.Errorf("tail (-want +got):\n%s", diff)
 	}

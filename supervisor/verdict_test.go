@@ -44,12 +44,18 @@ func TestVerdict(t *testing.T) {
 func TestOOMHint(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	tests := map[string]struct{ groups, path, before, after, want string }{
-		"version 2, grown": {"0::/system.slice/volumed.service\n", "sys/fs/cgroup/system.slice/volumed.service/memory.events",
-			"low 0\noom 3\noom_kill 1\n", "low 0\noom 4\noom_kill 2\n", ": out of memory (oom_kill 2)"},
-		"version 2, same": {"0::/\n", "sys/fs/cgroup/memory.events",
-			"oom_kill 1\n", "oom_kill 1\n", ", not out of memory by its cgroup (oom_kill 1)"},
-		"version 1": {"8:pids:/\n4:memory:/box\n0::/\n", "sys/fs/cgroup/memory/box/memory.oom_control",
-			"under_oom 0\noom_kill 0\n", "under_oom 0\noom_kill 1\n", ": out of memory (oom_kill 1)"},
+		"version 2, grown": {
+			"0::/system.slice/volumed.service\n", "sys/fs/cgroup/system.slice/volumed.service/memory.events",
+			"low 0\noom 3\noom_kill 1\n", "low 0\noom 4\noom_kill 2\n", ": out of memory (oom_kill 2)",
+		},
+		"version 2, same": {
+			"0::/\n", "sys/fs/cgroup/memory.events",
+			"oom_kill 1\n", "oom_kill 1\n", ", not out of memory by its cgroup (oom_kill 1)",
+		},
+		"version 1": {
+			"8:pids:/\n4:memory:/box\n0::/\n", "sys/fs/cgroup/memory/box/memory.oom_control",
+			"under_oom 0\noom_kill 0\n", "under_oom 0\noom_kill 1\n", ": out of memory (oom_kill 1)",
+		},
 		"not readable": {"0::/\n", "elsewhere", "", "", ", out of memory?"},
 	}
 	for name, tc := range tests {

@@ -14,9 +14,11 @@ func TestMessageSurvivesTheWire(t *testing.T) {
 		"everything": {full(), full()},
 		"line break": {Message{Status: "a\nREADY=1"}, Message{Status: "a READY=1"}},
 		"no state, no reason": {
-			Message{Reason: "lost"}, Message{}},
+			Message{Reason: "lost"}, Message{},
+		},
 		"long text": {
-			Message{Status: strings.Repeat("x", 2*maxText)}, Message{Status: strings.Repeat("x", maxText)}},
+			Message{Status: strings.Repeat("x", 2*maxText)}, Message{Status: strings.Repeat("x", maxText)},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

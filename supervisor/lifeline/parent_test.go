@@ -65,7 +65,9 @@ func TestGoWaitsForTheByteAndDiedForTheEnd(t *testing.T) {
 	if err := p.Go(ctx); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("Go before the byte = %v, want the cause of the context", err)
 	}
-	w.Write([]byte{1})
+	if _, err := w.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.Go(t.Context()); err != nil {
 		t.Errorf("Go after the byte = %v", err)
 	}

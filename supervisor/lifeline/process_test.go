@@ -67,15 +67,17 @@ func TestOnlyTheChildIsBelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stranger.Close()
-	stranger.Write(Message{Ready: true}.Encode())
+	say(t, stranger, Message{Ready: true})
 	cmd := childCommand("end", Inheritance{Socket: sock.path})
-	cmd.Run()
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
 	sock.Accept(cmd.Process.Pid)
 	m, err := sock.Receive()
 	if err != nil || m.Ready || m.State != Draining {
 		t.Errorf("received %+v, %v; want the words of the child only", m, err)
 	}
-	stranger.Write(Message{Beat: true}.Encode())
+	say(t, stranger, Message{Beat: true})
 	if rest := sock.Finish(); len(rest) != 0 {
 		t.Errorf("a stranger is believed: %+v", rest)
 	}
@@ -111,10 +113,14 @@ func TestCrashTextIsKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tc.role == "wait" {
-				bufio.NewReader(stdout).ReadString('\n')
+				if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+					t.Error(err)
+				}
 				cmd.Process.Signal(syscall.SIGQUIT)
 			}
-			io.Copy(io.Discard, stdout)
+			if _, err := io.Copy(io.Discard, stdout); err != nil {
+				t.Error(err)
+			}
 			cmd.Wait()
 			if cmd.ProcessState.ExitCode() != ExitPanic {
 				t.Errorf("exit code %d", cmd.ProcessState.ExitCode())
@@ -174,7 +180,9 @@ func TestLockNamesItsHolderAndOutlivesTheParent(t *testing.T) {
 	}
 	r.Close()
 	defer w.Close()
-	bufio.NewReader(stdout).ReadString('\n')
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
 	holder := Holder{PID: cmd.Process.Pid, Generation: 2, Supervisor: os.Getpid()}
 	if err := lock.Note(holder); err != nil {
 		t.Fatal(err)
@@ -196,4 +204,12 @@ func TestLockNamesItsHolderAndOutlivesTheParent(t *testing.T) {
 		t.Fatalf("lock after the child is gone: %v", err)
 	}
 	again.Close()
+}
+
+// say sends a message as a stranger does.
+func say(t *testing.T, to io.Writer, m Message) {
+	t.Helper()
+	if _, err := to.Write(m.Encode()); err != nil {
+		t.Error(err)
+	}
 }

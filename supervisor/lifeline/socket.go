@@ -77,7 +77,8 @@ func (s *Socket) Finish() []Message {
 	defer s.conn.Close()
 	var rest []Message
 	// Control, other than Read, does not wait for a Receive that is waiting.
-	s.raw.Control(func(fd uintptr) {
+	// It fails on a closed socket only, which has nothing left to say.
+	_ = s.raw.Control(func(fd uintptr) {
 		for {
 			d, err := receive(int(fd))
 			if err != nil {
