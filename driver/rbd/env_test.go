@@ -42,6 +42,19 @@ func fresh(t testing.TB) (*testenv.CephEnv, *Driver) {
 	return env, openDriver(t, config(env, env.NewPool(t)))
 }
 
+// measured returns the stats once the monitors know the figures of the pool,
+// which a new one's manager reports every few seconds.
+func measured(t testing.TB, d *Driver) volume.Capabilities {
+	t.Helper()
+	for {
+		c, err := d.Stats(t.Context())
+		wantKind(t, "", err)
+		if c.TotalCapacityGB != nil {
+			return c
+		}
+	}
+}
+
 // wantKind fails the test unless err is of the kind; "" stands for no error.
 func wantKind(t testing.TB, kind fault.Kind, err error) {
 	t.Helper()

@@ -16,6 +16,7 @@ func TestDriver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := config(env, env.NewPool(t))
 			cfg.CloneFormat = format
+			measured(t, openDriver(t, cfg))
 			drivertest.Run(t, func(t *testing.T) driver.Driver {
 				d, err := Open(t.Context(), cfg, hclog.NewNullLogger())
 				if err != nil {
