@@ -6,6 +6,10 @@
 // Rules for every method: it may be called by several goroutines at once; it
 // may be repeated after any outcome, a lost one included, and then completes
 // what an earlier call began; it returns errors with a kind of package fault.
+// Where no other kind is said, a volume that is not there is NotFound; one under
+// whose name lies an image with another id than the Ref's is Conflict and is left
+// alone; a name or size that CheckName or CheckSize refuses is Invalid; and a
+// backend that does not answer is Unavailable, with an unknown outcome.
 // A ctx that is cancelled before the call keeps the call from the backend. A
 // ctx that is cancelled later interrupts only where the method says so: a
 // blocking call in C cannot be interrupted, and its effect may still come.
