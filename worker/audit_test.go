@@ -42,7 +42,7 @@ func (s *site) audit() {
 	if len(images) > 0 {
 		s.Errorf("images without a volume: %v", images)
 	}
-	s.auditTrash()
+	s.auditTrash(volumes)
 	s.auditClaims()
 }
 
@@ -89,10 +89,15 @@ func (s *site) auditSnapshots(v volume.Volume) {
 	}
 }
 
-// auditTrash checks that exactly those images are in the trash that are being purged.
-func (s *site) auditTrash() {
+// auditTrash checks that exactly those images are in the trash that are being
+// purged, and those that a failed delete has left to be deleted again.
+func (s *site) auditTrash(volumes []volume.Volume) {
 	s.Helper()
-	trash := s.world.Trash()
+	trash := slices.DeleteFunc(s.world.Trash(), func(name string) bool {
+		return slices.ContainsFunc(volumes, func(v volume.Volume) bool {
+			return v.Status == volume.ErrorDeleting && image(v) == name
+		})
+	})
 	var purged []string
 	for _, op := range s.operations(volume.OperationFilter{Unfinished: true}) {
 		if op.Method == "purge_volume" {

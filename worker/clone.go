@@ -120,6 +120,9 @@ func (w *Worker) leaveBatch(ctx context.Context, t *operation.Task, c *creation)
 			return ctx.Err()
 		}
 	}
+	if err := w.confirm(ctx); err != nil {
+		return err
+	}
 	err := w.driver.DeleteSnapshot(ctx, volume.SnapshotRef{Volume: c.From.Volume, Name: cloneSnapshotName(t.Operation().ID)})
 	if errors.Is(err, fault.Busy) {
 		// Clones of format 1 need it for as long as they live; the purge of the

@@ -118,6 +118,9 @@ func (w *Worker) removeCreated(ctx context.Context, t *operation.Task, c *creati
 	if errors.Is(cause, fault.Exists) {
 		return nil // the image of that name is not ours
 	}
+	if err := w.confirm(ctx); err != nil {
+		return err
+	}
 	ref := w.spec(t, c).Ref
 	ref.ImageID = c.made.ImageID
 	gone, err := w.driver.DeleteVolume(ctx, ref, 0)

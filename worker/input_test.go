@@ -12,6 +12,15 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
+// connection returns a NATS connection that knows nothing of ours.
+func (s *site) connection() *nats.Conn {
+	s.Helper()
+	closed := make(chan struct{})
+	nc := must[*nats.Conn](s)(nats.Connect(s.bus.URL(), nats.ClosedHandler(func(*nats.Conn) { close(closed) })))
+	s.Cleanup(func() { nc.Close(); <-closed })
+	return nc
+}
+
 // ask sends a body as any NATS client can, and returns the error of the answer.
 func (s *site) ask(nc *nats.Conn, method, body string) *volume.OperationError {
 	s.Helper()
@@ -32,8 +41,7 @@ func TestBadInput(t *testing.T) {
 	s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 2})
 	snap := s.snapshot(v)
-	nc := must[*nats.Conn](t)(nats.Connect(s.bus.URL()))
-	t.Cleanup(nc.Close)
+	nc := s.connection()
 	nobody := uuid.NewString()
 	tests := map[string]struct {
 		method, body string

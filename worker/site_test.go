@@ -149,11 +149,32 @@ func (s *site) start() *process {
 	return s.prepare().start()
 }
 
-// recorder remembers the names of the snapshots that were asked for.
+// recorder remembers the names of the snapshots that were asked for, and refuses
+// the clones that it is told to.
 type recorder struct {
 	driver.Driver
 	mu        sync.Mutex
 	snapshots []string
+	refusal   func(volume.Spec) error
+}
+
+// refuse sets what decides about clones.
+func (r *recorder) refuse(refusal func(volume.Spec) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusal = refusal
+}
+
+func (r *recorder) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, from volume.SnapshotRef) (volume.Location, error) {
+	r.mu.Lock()
+	refusal := r.refusal
+	r.mu.Unlock()
+	if refusal != nil {
+		if err := refusal(v); err != nil {
+			return volume.Location{}, err
+		}
+	}
+	return r.Driver.CreateVolumeFromSnapshot(ctx, v, from)
 }
 
 func (r *recorder) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) error {

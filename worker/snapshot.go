@@ -30,6 +30,9 @@ func (w *Worker) createSnapshot() operation.Method[snapshotting] {
 			},
 		}},
 		Undo: func(ctx context.Context, _ *operation.Task, s *snapshotting, _ error) error {
+			if err := w.confirm(ctx); err != nil {
+				return err
+			}
 			return w.driver.DeleteSnapshot(ctx, s.Image)
 		},
 		Finish: w.finishSnapshot,

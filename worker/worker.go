@@ -195,6 +195,16 @@ func (w *Worker) overtaken(err error) {
 	}
 }
 
+// confirm returns ErrFenced if another process has taken the service over. It
+// comes before what takes something back: that may be the successor's by now.
+func (w *Worker) confirm(ctx context.Context) error {
+	err := w.store.Write(ctx, w.fence, func(operation.Tx) error { return nil })
+	if errors.Is(err, operation.ErrFenced) {
+		w.overtaken(err)
+	}
+	return err
+}
+
 // serve does the periodic work until ctx ends or another process takes over, and
 // drains then. Heartbeats go on until that is done; a call of the other loops
 // that hangs in the backend delays neither.
@@ -232,15 +242,20 @@ func (w *Worker) drain(loops *sync.WaitGroup) error {
 	if n := len(w.engine.InFlight()); n > 0 {
 		w.log.Info("draining", "operations", n, "timeout", w.cfg.DrainTimeout)
 	}
-	err := errors.Join(w.server.Stop(ctx), w.engine.Stop(ctx))
 	ended := make(chan struct{})
 	go func() { loops.Wait(); close(ended) }()
+	err := errors.Join(w.server.Stop(ctx), w.engine.Stop(ctx))
 	select {
 	case <-ended:
-	case <-ctx.Done():
-		err = errors.Join(err, fault.New(fault.Unavailable, "the backend did not answer a check in time"))
+		return err
+	default:
 	}
-	return err
+	select {
+	case <-ended:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, fault.New(fault.Unavailable, "a check of the backend did not end in time"))
+	}
 }
 
 // closeTimeout bounds the last words to the database.
