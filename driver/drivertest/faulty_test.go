@@ -1,6 +1,7 @@
 package drivertest_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/volumed/volumed/driver"
@@ -23,7 +24,7 @@ func TestFaultyFailsBeforeAndAfterTheEffect(t *testing.T) {
 	f.FailAfter("CreateVolume", 2, lost)
 	spec := volume.Spec{Ref: volume.Ref{Name: "volume-1"}, Size: 1}
 	for n, made := range []int{0, 1} {
-		if _, err := f.CreateVolume(t.Context(), spec); err != error(lost) {
+		if _, err := f.CreateVolume(t.Context(), spec); !errors.Is(err, lost) {
 			t.Fatalf("call %d: %v", n+1, err)
 		}
 		if got := len(w.Images()); got != made {

@@ -58,15 +58,18 @@ func (d *Driver) openAs(l *link, nameOrID string, how opener) (*image, error) {
 // close closes the image. Its failure becomes the result of the call if that
 // would have succeeded: what was written may not be there.
 func (i *image) close(result *error) {
-	if err := i.discard(); err != nil && *result == nil {
+	i.d.handles.Add(-1)
+	if err := i.Close(); err != nil && *result == nil {
 		*result = classify(err, "close image")
 	}
 }
 
-// discard closes an image that was only read.
-func (i *image) discard() error {
-	i.d.handles.Add(-1)
-	return i.Close()
+// discard closes an image that was only read: its failure changes no result.
+func (i *image) discard() {
+	var err error
+	if i.close(&err); err != nil {
+		i.d.log.Debug("image did not close", "image_id", i.id, "error", err)
+	}
 }
 
 // sameImage refuses, with the kind Conflict, an image whose id is not that of v.

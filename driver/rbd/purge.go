@@ -158,7 +158,7 @@ func (i *image) childless(snapshot string) error {
 		if err := i.SetSnapshot(snapshot); err != nil {
 			return classify(err, "read the snapshot")
 		}
-		defer i.SetSnapshot("")
+		defer func() { _ = i.SetSnapshot("") }() // the caller reads nothing after it
 	}
 	children, err := i.ListChildrenAttributes()
 	if errno(err) == syscall.ERANGE {
