@@ -29,6 +29,7 @@ func (s *site) row() volume.Service {
 }
 
 func TestBackendAwayAtStart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
 	var back atomic.Bool
@@ -55,6 +56,7 @@ func TestBackendAwayAtStart(t *testing.T) {
 }
 
 func TestDatabaseAwayAtStart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	var back atomic.Bool
 	withoutDatabase := func() *process {
@@ -82,6 +84,7 @@ func TestDatabaseAwayAtStart(t *testing.T) {
 }
 
 func TestDatabaseLocked(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -114,6 +117,7 @@ func TestDatabaseLocked(t *testing.T) {
 }
 
 func TestBusAwayAndBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	reached, release := p.faulty.Hold("CreateVolume", 1)
@@ -136,6 +140,7 @@ func TestBusAwayAndBack(t *testing.T) {
 
 // A backend that goes away later makes operations wait, and the worker say so.
 func TestBackendAwayAndBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})

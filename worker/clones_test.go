@@ -50,6 +50,7 @@ func (s *site) want(id string, status volume.OperationStatus) {
 }
 
 func TestClonesShareSnapshots(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 2})
@@ -71,6 +72,7 @@ func TestClonesShareSnapshots(t *testing.T) {
 // When the snapshot cannot be taken, everybody who waits for it fails, and
 // nothing stays, even if it was taken and only the answer was wrong.
 func TestLeaderOfClonesFails(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -87,6 +89,7 @@ func TestLeaderOfClonesFails(t *testing.T) {
 }
 
 func TestLeaderOfClonesIsCancelled(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -108,11 +111,10 @@ func TestLeaderOfClonesIsCancelled(t *testing.T) {
 	s.audit()
 }
 
-// leader returns the operation whose step is held at the taking of the snapshot:
-// the first to have joined; the others have not got beyond it.
+// leader returns the operation that was the first to take a snapshot.
 func (s *site) leader(p *process, ops []volume.Operation) string {
 	s.Helper()
-	name := p.recorder.lastSnapshot()
+	name := p.recorder.firstSnapshot()
 	i := slices.IndexFunc(ops, func(op volume.Operation) bool { return strings.HasSuffix(name, op.ID) })
 	if i < 0 {
 		s.Fatalf("no operation took %q", name)
@@ -122,6 +124,7 @@ func (s *site) leader(p *process, ops []volume.Operation) string {
 
 // Clones of format 1 keep the snapshot of their leader, until the source goes.
 func TestClonesOfFormat1(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.world.SetCloneFormat(1)
 	first := s.start()
@@ -133,7 +136,7 @@ func TestClonesOfFormat1(t *testing.T) {
 	s.until("the clone is there", func() bool { return first.faulty.Calls("CreateVolumeFromSnapshot") > 0 })
 	first.fuse.arm(0)
 	_ = first.end()
-	second := s.start()
+	s.start()
 	other := s.clones(source, 1)[0]
 	s.want(op.ID, volume.Succeeded)
 	s.want(other.ID, volume.Succeeded)
@@ -144,11 +147,11 @@ func TestClonesOfFormat1(t *testing.T) {
 	s.until("all is purged", func() bool { return len(s.world.Trash()) == 0 })
 	s.settle()
 	s.audit()
-	_ = second
 }
 
 // A source that is deleted waits for the clones that were accepted before.
 func TestDeleteOfASourceWaitsForItsClones(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -175,6 +178,7 @@ func TestDeleteOfASourceWaitsForItsClones(t *testing.T) {
 // A volume does not grow while it is copied: the copy has the size that it was
 // accepted with.
 func TestExtendOfASourceIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})

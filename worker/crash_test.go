@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -46,6 +47,22 @@ var crashes = map[string]struct {
 			return err
 		},
 		images: 2,
+	},
+	"clones_at_once": {
+		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			errs := make(chan error)
+			for i := range 3 {
+				one := o
+				one.RequestID = fmt.Sprint(o.RequestID, "-", i)
+				go func() {
+					_, err := s.CreateVolume(s.Context(), s.host, rpc.CreateVolumeRequest{SourceVolID: v.ID}, one)
+					errs <- err
+				}()
+			}
+			return errors.Join(<-errs, <-errs, <-errs)
+		},
+		images: 4,
 	},
 	"delete_volume": {
 		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },

@@ -11,6 +11,7 @@ import (
 )
 
 func TestDeleteIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	watched, snapped := s.create(rpc.CreateVolumeRequest{Size: 1}), s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -66,6 +67,7 @@ func TestPurgeWaitsForClones(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			p := s.start()
 			source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -92,6 +94,7 @@ func TestPurgeWaitsForClones(t *testing.T) {
 
 // Nothing that a project does keeps the space of a deleted volume from coming back.
 func TestPurgeIsNobodysToStop(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -111,6 +114,7 @@ func TestPurgeIsNobodysToStop(t *testing.T) {
 // A volume that is kept can be purged only after that time; a purge that fails
 // is tried again.
 func TestPurgeOutlastsFailures(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
 	p.cfg.DeletedKeep = time.Hour

@@ -37,6 +37,7 @@ func (s *site) ask(nc *nats.Conn, method, body string) *volume.OperationError {
 
 // What is wrong is refused by name, and leaves nothing anywhere.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 2})

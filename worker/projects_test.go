@@ -16,6 +16,7 @@ import (
 // To another project things do not exist: what it is told is what it would be
 // told of an id that nobody has.
 func TestProjectsDoNotSeeEachOther(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -102,6 +103,7 @@ func TestProjectsDoNotSeeEachOther(t *testing.T) {
 
 // The same request is the same operation, however often and whenever it comes.
 func TestRequestIDs(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	o := wait()
@@ -134,6 +136,7 @@ func TestRequestIDs(t *testing.T) {
 }
 
 func TestListsArePaged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	var want []string

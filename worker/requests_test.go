@@ -12,6 +12,7 @@ import (
 )
 
 func TestCreate(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	empty := s.create(rpc.CreateVolumeRequest{Name: "first", Size: 2, Metadata: map[string]string{"a": "b"}})
@@ -43,6 +44,7 @@ func TestCreate(t *testing.T) {
 }
 
 func TestExtend(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -63,6 +65,7 @@ func TestExtend(t *testing.T) {
 }
 
 func TestFlatten(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	v := s.clone(s.create(rpc.CreateVolumeRequest{Size: 1}))
@@ -103,6 +106,7 @@ func TestFlatten(t *testing.T) {
 }
 
 func TestSnapshots(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -122,6 +126,7 @@ func TestSnapshots(t *testing.T) {
 }
 
 func TestConnections(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -141,6 +146,7 @@ func TestConnections(t *testing.T) {
 }
 
 func TestCapabilities(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
 	p.cfg.StatsInterval = 20 * time.Millisecond

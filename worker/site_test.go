@@ -184,10 +184,10 @@ func (r *recorder) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) err
 	return r.Driver.CreateSnapshot(ctx, s)
 }
 
-func (r *recorder) lastSnapshot() string {
+func (r *recorder) firstSnapshot() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.snapshots[len(r.snapshots)-1]
+	return r.snapshots[0]
 }
 
 // parent is a parent that remembers what it was told.

@@ -28,6 +28,7 @@ func (s *site) beats(n int64) {
 // A process that is stopped ends what runs, and goes on living meanwhile; its
 // successor runs what is left.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
@@ -80,6 +81,7 @@ func TestDrain(t *testing.T) {
 
 // A leader that waits for clones which are left to the next process is left, too.
 func TestDrainWithClonesThatWait(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
 	p.cfg.DrainTimeout = 0 // no limit
@@ -117,6 +119,7 @@ func TestDrainWithClonesThatWait(t *testing.T) {
 func TestDrainWhileACheckHangs(t *testing.T) {
 	for _, check := range []string{"Ping", "Stats"} {
 		t.Run(check, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			p := s.prepare()
 			reached, release := p.faulty.Hold(check, 1)
@@ -140,13 +143,14 @@ func TestDrainWhileACheckHangs(t *testing.T) {
 
 // A process whose service was taken over learns it by its next heartbeat.
 func TestFenced(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	first := s.start()
 	reached, release := first.faulty.Hold("CreateVolume", 1)
 	defer release()
 	held := must[rpc.VolumeReply](t)(s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{Size: 1}, rpc.CallOptions{}))
 	receive(t, "the create", reached)
-	second := s.start()
+	s.start()
 	s.want(held.Operation.ID, volume.Succeeded)
 	first.awaitPhase(t, volume.Draining)
 	release()
@@ -158,12 +162,12 @@ func TestFenced(t *testing.T) {
 		t.Errorf("the row says %s of epoch %d", row.Phase, row.Epoch)
 	}
 	s.audit()
-	_ = second
 }
 
 // A process that does not know yet that its service was taken over takes nothing
 // back from its successor.
 func TestFencedUndoesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	first := s.prepare()
 	first.cfg.ReportInterval = time.Hour
@@ -217,6 +221,7 @@ func (g *gaps) seen() (int, time.Duration) {
 
 // Heartbeats come on time while every slot of a lane hangs in the backend.
 func TestHeartbeatsWhileTheBackendHangs(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
 	beats := &gaps{}
