@@ -39,6 +39,8 @@ type Worker struct {
 	opened   chan struct{} // closed when the engine takes requests
 	draining chan struct{} // closed when it will soon take none any more
 	fenced   chan error    // holds ErrFenced once that is known
+
+	background sync.WaitGroup // what goes on beside the work, until drain
 }
 
 // New returns a worker that has done nothing yet.
@@ -146,7 +148,7 @@ func (w *Worker) connect(ctx context.Context) (c connections) {
 
 // open claims what is unfinished, subscribes, and begins to work.
 func (w *Worker) open(ctx context.Context) error {
-	w.fencePredecessor(ctx)
+	w.background.Go(func() { w.fencePredecessor(ctx) })
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),
@@ -162,6 +164,7 @@ func (w *Worker) open(ctx context.Context) error {
 	}
 	if claimed > 0 {
 		w.log.Info("took over unfinished operations", "count", claimed)
+		w.background.Wait() // they would wait for what the process before has open
 	}
 	if err := w.deps.Parent.Go(ctx); err != nil {
 		return err
@@ -215,9 +218,8 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 	defer func() { die(); beats.Wait() }()
 
 	periodic, stop := context.WithCancel(context.Background())
-	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context){w.watchBus, w.pings, w.statistics, w.pruning, w.watchdog} {
-		loops.Go(func() { loop(periodic) })
+		w.background.Go(func() { loop(periodic) })
 	}
 	select {
 	case <-ctx.Done():
@@ -225,12 +227,12 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 		w.log.Error("another process has taken the service over", "epoch", w.fence.Epoch)
 	}
 	stop()
-	return errors.Join(err, w.drain(&loops))
+	return errors.Join(err, w.drain())
 }
 
 // drain ends the work: no new requests, what runs comes to a safe point, and so
 // do the loops.
-func (w *Worker) drain(loops *sync.WaitGroup) error {
+func (w *Worker) drain() error {
 	w.deps.Parent.Stopping()
 	w.health.enter(volume.Draining)
 	close(w.draining)
@@ -243,7 +245,7 @@ func (w *Worker) drain(loops *sync.WaitGroup) error {
 		w.log.Info("draining", "operations", n, "timeout", w.cfg.DrainTimeout)
 	}
 	ended := make(chan struct{})
-	go func() { loops.Wait(); close(ended) }()
+	go func() { w.background.Wait(); close(ended) }()
 	err := errors.Join(w.server.Stop(ctx), w.engine.Stop(ctx))
 	select {
 	case <-ended:

@@ -25,9 +25,9 @@ type app struct {
 	dirs   []string
 }
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(execute()) }
 
-func run() int {
+func execute() int {
 	parent, err := lifeline.FromEnv()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "volumed: what the parent passed on cannot be used:", err)

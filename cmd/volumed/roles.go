@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/oklog/run"
 	"github.com/spf13/cobra"
 
 	"github.com/volumed/volumed/config"
@@ -15,37 +16,45 @@ import (
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
-// untilStopped returns a context that ends when the process is asked to stop, or
-// when its parent has died. Further signals change nothing: how long the work
-// may take to end is decided by the drain timeout and by the parent.
-func (a *app) untilStopped(ctx context.Context) context.Context {
+// untilStopped runs a role until the process is asked to stop, or its parent has
+// died; the role's context ends then. Further signals change nothing: how long the
+// work may take to end is decided by the drain timeout and by the parent.
+func (a *app) untilStopped(ctx context.Context, role func(context.Context) error) error {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
-	return a.until(ctx, asked)
+	return a.until(ctx, asked, role)
 }
 
 // untilReleased is untilStopped for the bus. Under a supervisor it does not hear
 // signals, which Ctrl-C and init systems send to everybody at once: workers need
 // the bus until they have answered, and the supervisor knows when that is.
-func (a *app) untilReleased(ctx context.Context) context.Context {
+func (a *app) untilReleased(ctx context.Context, role func(context.Context) error) error {
 	if !a.parent.Supervised() {
-		return a.untilStopped(ctx)
+		return a.untilStopped(ctx, role)
 	}
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
-	return a.until(ctx, nil)
+	return a.until(ctx, nil, role)
 }
 
-func (a *app) until(ctx context.Context, asked <-chan os.Signal) context.Context {
+func (a *app) until(ctx context.Context, asked <-chan os.Signal, role func(context.Context) error) (err error) {
 	signal.Ignore(syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(ctx)
-	go func() {
+	ended := make(chan struct{})
+	var g run.Group
+	g.Add(func() error {
+		err = role(ctx)
+		return err
+	}, func(error) { cancel() })
+	g.Add(func() error {
 		select {
 		case <-asked:
 		case <-a.parent.Died():
+		case <-ended:
 		}
-		cancel()
-	}()
-	return ctx
+		return nil
+	}, func(error) { close(ended) })
+	_ = g.Run() // whoever ends first, what counts is how the role ended
+	return err
 }
 
 func (a *app) busCommand() *cobra.Command {
@@ -61,10 +70,9 @@ func (a *app) busCommand() *cobra.Command {
 			if err != nil {
 				return exit(err)
 			}
-			err = bus.Run(a.untilReleased(cmd.Context()), bus.Config{
-				StatePath: cfg.Default.StatePath, Listen: cfg.NATS.Listen,
-			}, a.parent.Ready, log)
-			return exit(err)
+			return exit(a.untilReleased(cmd.Context(), func(ctx context.Context) error {
+				return bus.Run(ctx, bus.Config{StatePath: cfg.Default.StatePath, Listen: cfg.NATS.Listen}, a.parent.Ready, log)
+			}))
 		},
 	}
 }
@@ -85,9 +93,11 @@ func (a *app) dbSyncCommand() *cobra.Command {
 			if err := os.MkdirAll(cfg.Default.StatePath, 0o750); err != nil {
 				return exit(err)
 			}
-			ctx, cancel := context.WithTimeout(a.untilStopped(cmd.Context()), cfg.Launcher.DBSyncTimeout)
-			defer cancel()
-			return exit(store.Migrate(ctx, cfg.Database.Connection.Reveal(), log))
+			return exit(a.untilStopped(cmd.Context(), func(ctx context.Context) error {
+				ctx, cancel := context.WithTimeout(ctx, cfg.Launcher.DBSyncTimeout)
+				defer cancel()
+				return store.Migrate(ctx, cfg.Database.Connection.Reveal(), log)
+			}))
 		},
 	}
 }

@@ -67,7 +67,7 @@ func (a *app) work(ctx context.Context, name string) error {
 		Parent:     parent{a.parent},
 		Log:        log,
 	})
-	return w.Run(a.untilStopped(ctx))
+	return a.untilStopped(ctx, w.Run)
 }
 
 // lockBackend keeps a second worker of the same service from running on this
