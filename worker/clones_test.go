@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
@@ -213,4 +214,30 @@ func TestExtendOfASourceIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 	s.audit()
+}
+
+// A clone that was cancelled in a process that died leaves nothing in the next.
+func TestCloneIsCancelledBeforeACrash(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	first := s.prepare()
+	first.cfg.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
+	first.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	reached, release := first.faulty.Hold("CreateVolumeFromSnapshot", 1)
+	defer release()
+	clone := s.clones(source, 1)[0]
+	receive(t, "the clone", reached)
+	must[rpc.OperationReply](t)(s.CancelOperation(t.Context(), s.host, rpc.OperationRequest{OperationID: clone.ID}, rpc.CallOptions{}))
+	first.fuse.arm(0)
+	release()
+	receive(t, "its death", first.fuse.blew)
+	_ = first.end()
+	s.start()
+	s.want(clone.ID, volume.Cancelled)
+	s.settle()
+	s.audit()
+	if names := s.world.Images(); len(names) != 1 {
+		t.Errorf("images %v", names)
+	}
 }

@@ -100,3 +100,17 @@ func TestBadInput(t *testing.T) {
 	}
 	s.audit()
 }
+
+// A size is compared with the pool even before the first report of it.
+func TestSizeBeforeTheFirstReport(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.prepare()
+	reached, release := p.faulty.Hold("Stats", 1)
+	defer release()
+	p.start()
+	receive(t, "the first report", reached)
+	_, err := s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{Size: 20481}, wait())
+	wantKind(t, err, fault.Invalid, "size")
+	s.audit()
+}
