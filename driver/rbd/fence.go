@@ -2,9 +2,9 @@ package rbd
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
@@ -12,9 +12,10 @@ import (
 
 var _ driver.Fencer = (*Driver)(nil)
 
-// fenceTime is how long a dead client stays on the cluster's blocklist: longer
-// than the 30 s for which OSDs keep a watch without a sign of life.
-const fenceTime = time.Minute
+// fenceTime is how long a dead client stays on the cluster's blocklist, in
+// seconds: longer than the 30 s for which OSDs keep a watch without a sign of life.
+// Monitors take this number only with a decimal point.
+const fenceTime json.Number = "60.0"
 
 // Fence puts clients on the cluster's blocklist, each by its whole address with
 // the nonce: another process of the same host has another one.
@@ -30,7 +31,7 @@ func (d *Driver) Fence(ctx context.Context, addrs []string) (err error) {
 			return fault.New(fault.Invalid, "%q is not the address of another client", addr)
 		}
 		if _, err := d.control.monCommand(map[string]any{
-			"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime.Seconds(),
+			"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime,
 		}); err != nil {
 			return err
 		}

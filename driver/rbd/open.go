@@ -108,9 +108,14 @@ func (d *Driver) setUp() (err error) {
 		return err
 	}
 	d.features = defaultFeatures(d.option("rbd_default_features"))
-	oldest := d.oldestClient()
-	d.cloneFormat = cloneFormat(d.cfg.CloneFormat, d.option("rbd_default_clone_format"), oldest)
-	d.warn()
+	d.cloneFormat = cloneFormat(d.cfg.CloneFormat, d.option("rbd_default_clone_format"), d.oldestClient)
+	// Nobody waits for what is only told; Close does, as for every call.
+	if leave, err := d.enter(context.Background()); err == nil {
+		go func() {
+			defer leave()
+			d.warn()
+		}()
+	}
 	return nil
 }
 
@@ -143,7 +148,7 @@ func defaultFeatures(value string) uint64 {
 
 // cloneFormat decides the format of clones. What is automatic is decided as
 // librbd does: 2 if the cluster refuses clients that cannot read it.
-func cloneFormat(ours, clusters, oldestClient string) uint64 {
+func cloneFormat(ours, clusters string, oldestClient func() string) uint64 {
 	if ours == "auto" {
 		ours = clusters
 	}
@@ -152,7 +157,7 @@ func cloneFormat(ours, clusters, oldestClient string) uint64 {
 		return 1
 	case ours == "2":
 		return 2
-	case oldestClient >= "mimic": // releases are named in alphabetical order
+	case oldestClient() >= "mimic": // releases are named in alphabetical order
 		return 2
 	default:
 		return 1

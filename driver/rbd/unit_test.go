@@ -109,7 +109,7 @@ func TestCloneFormat(t *testing.T) {
 		{"auto", "auto", "luminous"}: 1, {"auto", "auto", "mimic"}: 2, {"auto", "auto", "reef"}: 2,
 		{"auto", "auto", ""}: 1, {"auto", "2", "luminous"}: 2, {"auto", "1", "reef"}: 1, {"auto", "", "nautilus"}: 2,
 	} {
-		if got := cloneFormat(in[0], in[1], in[2]); got != want {
+		if got := cloneFormat(in[0], in[1], func() string { return in[2] }); got != want {
 			t.Errorf("cloneFormat(%q) = %d, want %d", in, got, want)
 		}
 	}

@@ -47,7 +47,9 @@ func killRemoval(t *testing.T, env *testenv.CephEnv, d *Driver, name string) {
 	}
 	_ = cmd.Wait() // killed
 	// Its watch would hold the image for 30 s.
-	env.Ceph(t, "osd", "blocklist", "add", strings.TrimSpace(addr), "60")
+	if err := d.Fence(t.Context(), []string{strings.TrimSpace(addr)}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestVictim is the body of the process that killRemoval kills; in a normal run
