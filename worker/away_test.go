@@ -134,7 +134,13 @@ func TestBusAwayAndBack(t *testing.T) {
 	})
 	s.bus.Start()
 	p.awaitPhase(t, volume.Ready)
-	s.create(rpc.CreateVolumeRequest{Size: 1})
+	// The server may still be reading the worker's subscriptions.
+	if err := s.persist(func() error {
+		_, err := s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{Size: 1}, wait())
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
 	s.audit()
 }
 

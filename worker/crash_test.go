@@ -135,6 +135,7 @@ func TestKilledAtEveryMoment(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
+			s.Client = s.client(rpc.Options{Project: "p1", Timeout: time.Second}) // the dead do not answer
 			for n, died := 0, true; died && !t.Failed(); n++ {
 				s.renew()
 				process := s.prepare()

@@ -57,7 +57,11 @@ func newSite(t *testing.T) *site {
 
 // as returns a client of the project.
 func (s *site) as(project string) *rpc.Client {
-	return rpc.NewClient(rpctest.Connect(s, s.bus.URL()), rpc.Options{Project: project, User: "u1", Timeout: time.Second})
+	return s.client(rpc.Options{Project: project, User: "u1", Timeout: patience})
+}
+
+func (s *site) client(o rpc.Options) *rpc.Client {
+	return rpc.NewClient(rpctest.Connect(s, s.bus.URL()), o)
 }
 
 // renew makes it the site of another service with a storage of its own.
