@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -85,6 +86,8 @@ type acceptance struct {
 
 // record writes the acceptance of an operation.
 func (e *Engine) record(op *volume.Operation) (a acceptance, err error) {
+	crashpoint.At(op.Method, "accept", "before")
+	defer crashpoint.At(op.Method, "accept", "after")
 	err = e.write(e.hard, func(tx Tx) (err error) {
 		a, err = e.accept(tx, *op)
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -90,7 +91,9 @@ func New(cfg Config) *Engine {
 // Recover takes over every unfinished operation of the service, without running
 // any yet. It returns how many there are. After an error it may be called again.
 func (e *Engine) Recover(ctx context.Context) (int, error) {
+	crashpoint.At("service", "claim", "before")
 	ops, err := e.cfg.Journal.Claim(ctx, e.cfg.Fence)
+	crashpoint.At("service", "claim", "after")
 	if err != nil {
 		return 0, fmt.Errorf("claim unfinished operations: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -28,6 +29,7 @@ var errFollower = errors.New("follower refused")
 func (t *Task) conclude(outcome error) {
 	e := t.engine
 	c := conclusion{task: t, outcome: outcome}
+	crashpoint.At(t.name, "finish", "before")
 	for {
 		err := e.persist(e.hard, func() error { return e.write(e.hard, c.write) })
 		if err == nil {
@@ -38,6 +40,7 @@ func (t *Task) conclude(outcome error) {
 			return
 		}
 	}
+	crashpoint.At(t.name, "finish", "after")
 	t.mu.Lock()
 	t.op = c.op
 	e.cfg.Publisher.PublishOperation(c.op)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -112,6 +113,7 @@ func (f *flusher) flush() {
 func (f *flusher) write(tasks []*Task) error {
 	ops := make([]volume.Operation, len(tasks))
 	for i, t := range tasks {
+		crashpoint.At(t.name, "progress", "before")
 		ops[i] = t.Operation()
 	}
 	written := make([]bool, len(tasks))
@@ -129,6 +131,7 @@ func (f *flusher) write(tasks []*Task) error {
 		return err
 	}
 	for i, t := range tasks {
+		crashpoint.At(t.name, "progress", "after")
 		if written[i] {
 			t.publish(ops[i])
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -90,7 +91,10 @@ func (t *Task) attempt(s *boundStep) error {
 	}
 	t.enterStep(s.name)
 	defer time.AfterFunc(tellAfter, t.tell).Stop()
+	ctx = crashpoint.With(ctx, t.name, s.name)
+	crashpoint.Hit(ctx, "before")
 	err := guarded(t.log, func() error { return s.run(ctx, t) })
+	crashpoint.Hit(ctx, "after")
 	if ctx.Err() != nil && fault.KindOf(err) == fault.Cancelled {
 		return context.Cause(ctx)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -50,7 +51,9 @@ func (e *Engine) Cancel(ctx context.Context, id string) (volume.Operation, error
 	err := e.flusher.inTurn(ctx, func() error {
 		op := t.Operation()
 		op.CancelRequested = true
+		crashpoint.At(op.Method, "cancel", "before")
 		err := e.write(ctx, func(tx Tx) error { return tx.UpdateOperation(&op) })
+		crashpoint.At(op.Method, "cancel", "after")
 		if err == nil {
 			t.requestCancel()
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 )
 
 // runner decodes a body, runs the handler, and returns its reply.
@@ -64,7 +65,16 @@ func (s *Server) serve(e *endpoint, req request) {
 		reply, err = s.guard(ctx, e, req.body)
 		cancel()
 	}
+	e.pass("before")
 	s.answer(e, req, call, reply, err)
+	e.pass("after")
+}
+
+// pass passes a crash point, if the method changes anything.
+func (e *endpoint) pass(when string) {
+	if e.Operates {
+		crashpoint.At(e.Name, "reply", when)
+	}
 }
 
 func (s *Server) contextOf(call Call) (context.Context, context.CancelFunc) {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/internal/crashpoint"
 )
 
 // fencePredecessor shuts the connections of the process before out of the
@@ -19,7 +20,7 @@ func (w *Worker) fencePredecessor(ctx context.Context) {
 	if len(addrs) == 0 || !dead || !able {
 		return
 	}
-	if err := fencer.Fence(ctx, addrs); err != nil {
+	if err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), addrs); err != nil {
 		w.log.Warn("connections of the process before are not fenced; what it had open is free in half a minute", "addrs", addrs, "error", err)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -105,6 +106,8 @@ func (w *Worker) openStore(ctx context.Context) error {
 		return err
 	}
 	return w.retry(ctx, "database", func() error {
+		crashpoint.At("service", "take_over", "before")
+		defer crashpoint.At("service", "take_over", "after")
 		row, before, err := w.store.TakeOver(ctx, volume.Service{
 			Node: w.cfg.Node, Host: w.cfg.Host, Binary: volume.Binary, Topic: volume.Binary, ClusterName: w.cfg.ClusterName,
 			AvailabilityZone: w.cfg.AvailabilityZone, Disabled: !w.cfg.EnableNewServices,
@@ -148,7 +151,7 @@ func (w *Worker) connect(ctx context.Context) (c connections) {
 
 // open claims what is unfinished, subscribes, and begins to work.
 func (w *Worker) open(ctx context.Context) error {
-	w.background.Go(func() { w.fencePredecessor(ctx) })
+	w.background.Go(func() { w.fencePredecessor(context.WithoutCancel(ctx)) })
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -30,7 +31,7 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 		return loc, err // librbd aborts the process on an empty snapshot name
 	}
 	if v.Repeat {
-		if id, err := d.resumeClone(v, from.Volume); err != nil || id != "" {
+		if id, err := d.resumeClone(ctx, v, from.Volume); err != nil || id != "" {
 			return volume.Location{ImageID: id}, err
 		}
 	}
@@ -41,17 +42,17 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 	if uint64(v.Size)*volume.GiB < src.size {
 		return loc, fault.New(fault.Invalid, "size is %d GiB, the snapshot has %d bytes", v.Size, src.size).WithField("size")
 	}
-	if loc, err = d.clone(v, from, src); err != nil {
+	if loc, err = d.clone(ctx, v, from, src); err != nil {
 		return loc, err
 	}
 	if uint64(v.Size)*volume.GiB > src.size {
-		err = d.grow(v)
+		err = d.grow(ctx, v)
 	}
 	return loc, err
 }
 
 // clone makes the clone, in the size of the snapshot.
-func (d *Driver) clone(v volume.Spec, from volume.SnapshotRef, src source) (loc volume.Location, err error) {
+func (d *Driver) clone(ctx context.Context, v volume.Spec, from volume.SnapshotRef, src source) (loc volume.Location, err error) {
 	opts, err := d.options(max(d.cfg.order(), src.order))
 	if err != nil {
 		return loc, err
@@ -61,11 +62,13 @@ func (d *Driver) clone(v volume.Spec, from volume.SnapshotRef, src source) (loc 
 		return loc, fault.New(fault.Internal, "%w", err)
 	}
 	attempt := func() error {
-		return rbd.CloneImage(d.control.io, from.Volume.Name, from.Name, d.control.io, v.Name, opts)
+		return crashpoint.Around(ctx, "rbd.clone_image", func() error {
+			return rbd.CloneImage(d.control.io, from.Volume.Name, from.Name, d.control.io, v.Name, opts)
+		})
 	}
 	err = attempt()
 	if errno(err) == syscall.EINVAL && d.cloneFormat == 1 { // the snapshot was taken for clones of format 2
-		if err := d.protect(from); err != nil {
+		if err := d.protect(ctx, from); err != nil {
 			return loc, err
 		}
 		err = attempt()
@@ -78,29 +81,29 @@ func (d *Driver) clone(v volume.Spec, from volume.SnapshotRef, src source) (loc 
 }
 
 // protect protects the snapshot of an image that is not open.
-func (d *Driver) protect(s volume.SnapshotRef) (err error) {
+func (d *Driver) protect(ctx context.Context, s volume.SnapshotRef) (err error) {
 	img, err := d.open(d.control, s.Volume, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
 	defer img.close(&err)
-	return img.protect(s.Name)
+	return img.protect(ctx, s.Name)
 }
 
 // grow gives a clone the size of the spec.
-func (d *Driver) grow(v volume.Spec) (err error) {
+func (d *Driver) grow(ctx context.Context, v volume.Spec) (err error) {
 	img, err := d.open(d.control, volume.Ref{Name: v.Name}, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
 	defer img.close(&err)
-	return img.grow(v.Size)
+	return img.grow(ctx, v.Size)
 }
 
 // resumeClone returns the id of the clone that an earlier attempt made, grown to
 // its size; empty if it has to be made.
-func (d *Driver) resumeClone(v volume.Spec, parent volume.Ref) (string, error) {
-	img, err := d.resume(v.Ref)
+func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent volume.Ref) (string, error) {
+	img, err := d.resume(ctx, v.Ref)
 	if err != nil || img == nil {
 		return "", err
 	}
@@ -117,9 +120,9 @@ func (d *Driver) resumeClone(v volume.Spec, parent volume.Ref) (string, error) {
 	case size > wanted:
 		return "", otherShape(id, size)
 	case flaw != "":
-		return "", d.drop(v.Name, flaw)
+		return "", d.drop(ctx, v.Name, flaw)
 	case size < wanted:
-		return id, d.grow(v)
+		return id, d.grow(ctx, v)
 	}
 	return id, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -25,7 +26,7 @@ func (d *Driver) CreateVolume(ctx context.Context, v volume.Spec) (loc volume.Lo
 		return loc, err
 	}
 	if v.Repeat {
-		if id, err := d.resumeEmpty(v); err != nil || id != "" {
+		if id, err := d.resumeEmpty(ctx, v); err != nil || id != "" {
 			return volume.Location{ImageID: id}, err
 		}
 	}
@@ -34,7 +35,9 @@ func (d *Driver) CreateVolume(ctx context.Context, v volume.Spec) (loc volume.Lo
 		return loc, err
 	}
 	defer opts.Destroy()
-	err = rbd.CreateImage(d.control.io, v.Name, uint64(v.Size)*volume.GiB, opts)
+	err = crashpoint.Around(ctx, "rbd.create_image", func() error {
+		return rbd.CreateImage(d.control.io, v.Name, uint64(v.Size)*volume.GiB, opts)
+	})
 	if errno(err) == syscall.EINVAL {
 		return loc, fault.New(fault.Invalid, "librbd refuses %d GiB in objects of %d MiB with features %d (%w)",
 			v.Size, d.cfg.ChunkSize, d.features, err).WithField("size")
@@ -79,8 +82,8 @@ func (d *Driver) created(v volume.Spec, err error) (loc volume.Location, _ error
 
 // resumeEmpty returns the id of the image that an earlier attempt made, empty if
 // it has to be made.
-func (d *Driver) resumeEmpty(v volume.Spec) (string, error) {
-	img, err := d.resume(v.Ref)
+func (d *Driver) resumeEmpty(ctx context.Context, v volume.Spec) (string, error) {
+	img, err := d.resume(ctx, v.Ref)
 	if err != nil || img == nil {
 		return "", err
 	}
@@ -91,7 +94,7 @@ func (d *Driver) resumeEmpty(v volume.Spec) (string, error) {
 		return "", err
 	}
 	if !whole {
-		return "", d.drop(v.Name, "it has no object map")
+		return "", d.drop(ctx, v.Name, "it has no object map")
 	}
 	return id, nil
 }

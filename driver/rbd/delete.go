@@ -9,6 +9,7 @@ import (
 	"github.com/ceph/go-ceph/rbd"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -32,9 +33,9 @@ func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Durat
 		if err != nil {
 			return volume.Location{}, err
 		}
-		return d.trash(v.Name, loc, keep)
+		return d.trash(ctx, v.Name, loc, keep)
 	case fault.NotFound:
-		return d.trashHalf(v, keep)
+		return d.trashHalf(ctx, v, keep)
 	case fault.Conflict:
 		return d.deletedUnless(v, err)
 	default:
@@ -43,8 +44,8 @@ func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Durat
 }
 
 // trash moves the image to the trash.
-func (d *Driver) trash(name string, loc volume.Location, keep time.Duration) (volume.Location, error) {
-	err := rbd.GetImage(d.control.io, name).Trash(max(keep, 0))
+func (d *Driver) trash(ctx context.Context, name string, loc volume.Location, keep time.Duration) (volume.Location, error) {
+	err := d.moveToTrash(ctx, name, keep)
 	if errno(err) != syscall.ENOENT {
 		return orNowhere(loc, classify(err, "move to the trash"))
 	}
@@ -62,7 +63,7 @@ func (d *Driver) trash(name string, loc volume.Location, keep time.Duration) (vo
 
 // trashHalf ends what cannot be opened: it completes a move to the trash, or
 // gives the name back if that is all there is.
-func (d *Driver) trashHalf(v volume.Ref, keep time.Duration) (loc volume.Location, err error) {
+func (d *Driver) trashHalf(ctx context.Context, v volume.Ref, keep time.Duration) (loc volume.Location, err error) {
 	id, err := d.control.locate(v.Name)
 	if err != nil {
 		return loc, err
@@ -73,14 +74,21 @@ func (d *Driver) trashHalf(v volume.Ref, keep time.Duration) (loc volume.Locatio
 	if err := sameImage(v, id); err != nil {
 		return d.deletedUnless(v, err)
 	}
-	err = rbd.GetImage(d.control.io, v.Name).Trash(max(keep, 0))
+	err = d.moveToTrash(ctx, v.Name, keep)
 	if errno(err) != syscall.ENOENT {
 		return orNowhere(volume.Location{ImageID: id}, classify(err, "move to the trash"))
 	}
 	if loc, err = d.deleted(volume.Ref{Name: v.Name, ImageID: id}); err != nil || loc.ImageID != "" {
 		return loc, err
 	}
-	return loc, d.drop(v.Name, "it is nothing but a name")
+	return loc, d.drop(ctx, v.Name, "it is nothing but a name")
+}
+
+// moveToTrash returns the error of librbd as it is.
+func (d *Driver) moveToTrash(ctx context.Context, name string, keep time.Duration) error {
+	return crashpoint.Around(ctx, "rbd.move_to_trash", func() error {
+		return rbd.GetImage(d.control.io, name).Trash(max(keep, 0))
+	})
 }
 
 // orNowhere returns the location unless there is an error.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -26,11 +27,11 @@ func (d *Driver) ExtendVolume(ctx context.Context, v volume.Ref, size int64) (er
 		return err
 	}
 	defer img.close(&err)
-	return img.grow(size)
+	return img.grow(ctx, size)
 }
 
 // grow gives the image a size in GiB that is not below its own.
-func (i *image) grow(size int64) error {
+func (i *image) grow(ctx context.Context, size int64) error {
 	now, err := i.GetSize()
 	if err != nil {
 		return classify(err, "read the size")
@@ -42,6 +43,8 @@ func (i *image) grow(size int64) error {
 	case now > wanted:
 		return fault.New(fault.Invalid, "the image has %d bytes already: volumes never shrink", now).WithField("size")
 	}
-	err = i.Resize2(wanted, false, func(uint64, uint64, any) int { return 0 }, nil)
+	err = crashpoint.Around(ctx, "rbd.resize", func() error {
+		return i.Resize2(wanted, false, func(uint64, uint64, any) int { return 0 }, nil)
+	})
 	return classify(err, "resize")
 }

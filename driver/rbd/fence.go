@@ -8,6 +8,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 )
 
 var _ driver.Fencer = (*Driver)(nil)
@@ -30,9 +31,13 @@ func (d *Driver) Fence(ctx context.Context, addrs []string) (err error) {
 		if !strings.Contains(addr, "/") || slices.Contains(d.Addrs(), addr) {
 			return fault.New(fault.Invalid, "%q is not the address of another client", addr)
 		}
-		if _, err := d.control.monCommand(map[string]any{
-			"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime,
-		}); err != nil {
+		err := crashpoint.Around(ctx, "rbd.blocklist", func() error {
+			_, err := d.control.monCommand(map[string]any{
+				"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime,
+			})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -30,7 +31,7 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 		return err
 	}
 	defer img.close(&err)
-	err = img.FlattenWithProgress(step(ctx, progress), nil)
+	err = crashpoint.Around(ctx, "rbd.flatten", func() error { return img.FlattenWithProgress(step(ctx, progress), nil) })
 	switch errno(err) {
 	case 0:
 	case syscall.EINVAL: // so says librbd of what is no clone

@@ -1,11 +1,13 @@
 package rbd
 
 import (
+	"context"
 	"syscall"
 
 	"github.com/ceph/go-ceph/rbd"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -28,9 +30,9 @@ func (l *link) locate(name string) (string, error) {
 // drop removes what an earlier attempt of the running operation left under the
 // name: an image that nobody was told of. Kind: Busy while a dead client still
 // holds it.
-func (d *Driver) drop(name, why string) error {
+func (d *Driver) drop(ctx context.Context, name, why string) error {
 	d.log.Info("removing a half-made image of an earlier attempt", "image", name, "reason", why)
-	err := rbd.RemoveImage(d.data.io, name)
+	err := crashpoint.Around(ctx, "rbd.remove_image", func() error { return rbd.RemoveImage(d.data.io, name) })
 	if errno(err) == syscall.ENOENT {
 		return nil // what was left is gone: librbd removes it on the way to this answer
 	}
@@ -39,7 +41,7 @@ func (d *Driver) drop(name, why string) error {
 
 // resume opens the image that an earlier attempt may have made. It returns nil
 // when there is none, after removing what cannot be opened.
-func (d *Driver) resume(v volume.Ref) (*image, error) {
+func (d *Driver) resume(ctx context.Context, v volume.Ref) (*image, error) {
 	img, err := d.open(d.control, v, rbd.OpenImageReadOnly)
 	if fault.KindOf(err) != fault.NotFound {
 		return img, err
@@ -48,7 +50,7 @@ func (d *Driver) resume(v volume.Ref) (*image, error) {
 	if err != nil || id == "" {
 		return nil, err
 	}
-	return nil, d.drop(v.Name, "it cannot be opened")
+	return nil, d.drop(ctx, v.Name, "it cannot be opened")
 }
 
 // complete reports whether the object map of an image is there, the last thing

@@ -11,6 +11,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -46,13 +47,13 @@ func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, progress driver.
 	if entry == nil {
 		return d.purged(v, progress)
 	}
-	if err := d.purgeable(entry); err != nil {
+	if err := d.purgeable(ctx, entry); err != nil {
 		return err
 	}
 	if err := d.purgeSnapshots(ctx, entry.id, progress); err != nil {
 		return err
 	}
-	err = rbd.TrashRemove(d.data.io, entry.id, true)
+	err = crashpoint.Around(ctx, "rbd.remove_from_trash", func() error { return rbd.TrashRemove(d.data.io, entry.id, true) })
 	if err != nil && errno(err) != syscall.ENOENT {
 		return classify(err, "remove from the trash")
 	}
@@ -75,7 +76,7 @@ func (d *Driver) purged(v volume.Ref, progress driver.Progress) error {
 
 // purgeable refuses, with the kind Busy, an entry whose time to be kept is not
 // over, and completes one whose move to the trash was interrupted.
-func (d *Driver) purgeable(entry *trashEntry) error {
+func (d *Driver) purgeable(ctx context.Context, entry *trashEntry) error {
 	if left := time.Until(entry.keepUntil); left > 0 {
 		return fault.New(fault.Busy, "it is kept until %s", entry.keepUntil.UTC().Format(time.RFC3339)).WithRetryAfter(left)
 	}
@@ -89,7 +90,7 @@ func (d *Driver) purgeable(entry *trashEntry) error {
 	if name != nil {
 		return fault.New(fault.Conflict, "its move to the trash was interrupted: delete it again")
 	}
-	return d.control.trashComplete(entry.id)
+	return crashpoint.Around(ctx, "rbd.complete_trash", func() error { return d.control.trashComplete(entry.id) })
 }
 
 // purgeSnapshots removes the snapshots of an image in the trash, unless clones
@@ -126,7 +127,7 @@ func (d *Driver) purgeSnapshots(ctx context.Context, id string, progress driver.
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := img.removeSnapshot(s); err != nil {
+		if err := img.removeSnapshot(ctx, s); err != nil {
 			return err
 		}
 		progress((n + 1) * 100 / (len(snapshots) + 1)) // the image itself is the last part
@@ -136,19 +137,19 @@ func (d *Driver) purgeSnapshots(ctx context.Context, id string, progress driver.
 
 // removeSnapshot removes a snapshot by what it is: one that was removed before
 // but outlived its clones has only its id.
-func (i *image) removeSnapshot(s rbd.SnapInfo) error {
+func (i *image) removeSnapshot(ctx context.Context, s rbd.SnapInfo) error {
 	kind, err := i.GetSnapNamespaceType(s.Id)
 	if err != nil {
 		return classify(err, "read the snapshot "+s.Name)
 	}
 	if kind == rbd.SnapNamespaceTypeTrash {
-		err = i.RemoveSnapByID(s.Id)
+		err = crashpoint.Around(ctx, "rbd.remove_snapshot", func() error { return i.RemoveSnapByID(s.Id) })
 		if errno(err) != syscall.ENOENT {
 			return classify(err, "remove the snapshot "+s.Name)
 		}
 		return nil
 	}
-	return i.dropSnapshot(s.Name)
+	return i.dropSnapshot(ctx, s.Name)
 }
 
 // childless refuses, with the kind Busy and the clones in BlockedBy, an image

@@ -8,6 +8,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -28,18 +29,22 @@ func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 		return err
 	}
 	defer img.close(&err)
-	if _, err := img.CreateSnapshot(s.Name); err != nil && errno(err) != syscall.EEXIST {
+	err = crashpoint.Around(ctx, "rbd.create_snapshot", func() error {
+		_, err := img.CreateSnapshot(s.Name)
+		return err
+	})
+	if err != nil && errno(err) != syscall.EEXIST {
 		return classify(err, "take the snapshot")
 	}
 	if d.cloneFormat == 1 {
-		return img.protect(s.Name)
+		return img.protect(ctx, s.Name)
 	}
 	return nil
 }
 
 // protect keeps a snapshot from being removed, as clones of format 1 need it.
-func (i *image) protect(name string) error {
-	err := i.GetSnapshot(name).Protect()
+func (i *image) protect(ctx context.Context, name string) error {
+	err := crashpoint.Around(ctx, "rbd.protect_snapshot", i.GetSnapshot(name).Protect)
 	if errno(err) == syscall.EBUSY { // it is protected
 		return nil
 	}
@@ -65,16 +70,16 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 		return err
 	}
 	defer img.close(&err)
-	return img.dropSnapshot(s.Name)
+	return img.dropSnapshot(ctx, s.Name)
 }
 
 // dropSnapshot removes a snapshot, unprotecting it first if it must. Kind: Busy
 // while clones of format 1 depend on it.
-func (i *image) dropSnapshot(name string) error {
+func (i *image) dropSnapshot(ctx context.Context, name string) error {
 	snap := i.GetSnapshot(name)
-	err := snap.Remove()
+	err := crashpoint.Around(ctx, "rbd.remove_snapshot", snap.Remove)
 	if errno(err) == syscall.EBUSY {
-		if err := snap.Unprotect(); errno(err) == syscall.EBUSY {
+		if err := crashpoint.Around(ctx, "rbd.unprotect_snapshot", snap.Unprotect); errno(err) == syscall.EBUSY {
 			if err := i.childless(name); err != nil {
 				return err
 			}
@@ -82,7 +87,7 @@ func (i *image) dropSnapshot(name string) error {
 		} else if code := errno(err); code != 0 && code != syscall.EINVAL && code != syscall.ENOENT {
 			return classify(err, "unprotect the snapshot")
 		}
-		err = snap.Remove()
+		err = crashpoint.Around(ctx, "rbd.remove_snapshot", snap.Remove)
 	}
 	if errno(err) == syscall.ENOENT {
 		return nil
