@@ -25,6 +25,7 @@ type DB struct {
 	d      *dialect
 	engine engine
 	reads  *sql.DB
+	byID   lookups // on reads
 	id     string
 }
 
@@ -53,6 +54,7 @@ func Open(ctx context.Context, connection string, opts Options) (_ *DB, err erro
 	if err != nil {
 		return nil, err
 	}
+	db.byID = lookups{DB: db.reads, prepared: map[string]*sql.Stmt{}}
 	if db.id, err = readID(db.reader(ctx)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -72,6 +74,9 @@ func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
 
 // reader returns a session on the connections that read.
 func (db *DB) reader(ctx context.Context) *session { return newSession(ctx, db.d, db.reads) }
+
+// lookup returns the same for queries of one row by its id.
+func (db *DB) lookup(ctx context.Context) *session { return newSession(ctx, db.d, &db.byID) }
 
 func readID(s *session) (id string, err error) {
 	found, err := s.one([]any{&id}, "SELECT database_id FROM meta")

@@ -123,7 +123,7 @@ func (db *DB) Claim(ctx context.Context, fence operation.Fence) (ops []volume.Op
 
 // Operation implements operation.Journal.
 func (db *DB) Operation(ctx context.Context, id string) (volume.Operation, error) {
-	return operationByID(db.reader(ctx), id)
+	return operationByID(db.lookup(ctx), id)
 }
 
 func operationByID(s *session, id string) (volume.Operation, error) {

@@ -48,12 +48,12 @@ func (db *DB) Volumes(ctx context.Context, f volume.VolumeFilter) ([]volume.Volu
 
 // Volume returns a volume that is not deleted.
 func (db *DB) Volume(ctx context.Context, id string) (volume.Volume, error) {
-	return get(db.reader(ctx), volumeFields, volumeResource(id), selectVolume, id)
+	return get(db.lookup(ctx), volumeFields, volumeResource(id), selectVolume, id)
 }
 
 // VolumeRecord returns a volume, also one of which only the record remains.
 func (db *DB) VolumeRecord(ctx context.Context, id string) (volume.Volume, error) {
-	return get(db.reader(ctx), volumeFields, volumeResource(id), selectVolumes+" WHERE id = $1", id)
+	return get(db.lookup(ctx), volumeFields, volumeResource(id), selectVolumes+" WHERE id = $1", id)
 }
 
 // AllocatedGB returns the sum of the sizes, in GiB, of the volumes on the service
@@ -86,12 +86,12 @@ func (db *DB) Snapshots(ctx context.Context, f volume.SnapshotFilter) ([]volume.
 
 // Snapshot returns a snapshot that is not deleted.
 func (db *DB) Snapshot(ctx context.Context, id string) (volume.Snapshot, error) {
-	return get(db.reader(ctx), snapshotFields, snapshotResource(id), selectSnapshot, id)
+	return get(db.lookup(ctx), snapshotFields, snapshotResource(id), selectSnapshot, id)
 }
 
 // SnapshotRecord returns a snapshot, also one of which only the record remains.
 func (db *DB) SnapshotRecord(ctx context.Context, id string) (volume.Snapshot, error) {
-	return get(db.reader(ctx), snapshotFields, snapshotResource(id), selectSnapshots+" WHERE id = $1", id)
+	return get(db.lookup(ctx), snapshotFields, snapshotResource(id), selectSnapshots+" WHERE id = $1", id)
 }
 
 // Operations returns operations, newest first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 )
 
 // statements is a connection that keeps its prepared statements: preparing one
@@ -57,4 +58,36 @@ func (c *statements) close() error {
 		errs = append(errs, stmt.Close())
 	}
 	return errors.Join(append(errs, c.conn.Close())...)
+}
+
+// lookups is the connections that read, for queries of one row by its id, whose
+// prepared statements are kept. Lists have too many texts for that.
+type lookups struct {
+	*sql.DB
+	mu       sync.Mutex
+	prepared map[string]*sql.Stmt
+}
+
+var _ querier = (*lookups)(nil)
+
+// QueryContext implements querier.
+func (l *lookups) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := l.prepare(ctx, query) //nolint:sqlclosecheck // kept until the pool is closed
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+func (l *lookups) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if stmt, ok := l.prepared[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := l.PrepareContext(ctx, query)
+	if err == nil {
+		l.prepared[query] = stmt
+	}
+	return stmt, err
 }
