@@ -85,7 +85,7 @@ func (l *lookups) prepare(ctx context.Context, query string) (*sql.Stmt, error) 
 	if stmt, ok := l.prepared[query]; ok {
 		return stmt, nil
 	}
-	stmt, err := l.PrepareContext(ctx, query)
+	stmt, err := l.PrepareContext(ctx, query) //nolint:sqlclosecheck // kept until the pool is closed
 	if err == nil {
 		l.prepared[query] = stmt
 	}

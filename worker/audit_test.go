@@ -57,7 +57,7 @@ func (s *site) auditVolume(v volume.Volume, there bool) {
 		// Its image may be there or not.
 	case !there:
 		s.Errorf("volume %s is %s and has no image", v.ID, v.Status)
-	case size != v.Size && !(v.Status == volume.ErrorExtend && size > v.Size):
+	case size != v.Size && (v.Status != volume.ErrorExtend || size < v.Size):
 		s.Errorf("volume %s has %d GiB, its image %d", v.ID, v.Size, size)
 	}
 	if there {

@@ -48,7 +48,7 @@ func TestBackendAwayAtStart(t *testing.T) {
 		return r.Phase == volume.Degraded && strings.Contains(r.Reason, "no monitor answers")
 	})
 	_, err := s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{Size: 1}, wait())
-	wantKind(t, err, fault.Unavailable, "")
+	_ = wantKind(t, err, fault.Unavailable, "")
 	back.Store(true)
 	p.awaitPhase(t, volume.Ready)
 	s.create(rpc.CreateVolumeRequest{Size: 1})

@@ -165,7 +165,7 @@ func TestDeleteOfASourceWaitsForItsClones(t *testing.T) {
 		t.Errorf("the delete is %s: %s", del.Operation.Status, del.Operation.Reason)
 	}
 	_, err := s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{SourceVolID: source.ID}, rpc.CallOptions{})
-	wantKind(t, err, fault.Conflict, "source_volid")
+	_ = wantKind(t, err, fault.Conflict, "source_volid")
 	if p.faulty.Calls("DeleteVolume") != 0 {
 		t.Error("the source is deleted under its clone")
 	}

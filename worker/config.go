@@ -22,6 +22,8 @@ type Config struct {
 	// Node tells the machine and its boot. A process before that ran on the same
 	// node is dead: its lock has come to this one.
 	Node string
+	// SharedDatabase tells that other machines use the database, too.
+	SharedDatabase bool
 
 	EnableNewServices bool // false: a service that is new begins disabled
 

@@ -104,7 +104,7 @@ func TestPurgeIsNobodysToStop(t *testing.T) {
 	s.remove(source)
 	purge := s.purge(source.ID, volume.Waiting)
 	_, err := s.CancelOperation(t.Context(), s.host, rpc.OperationRequest{OperationID: purge.ID}, rpc.CallOptions{})
-	wantKind(t, err, fault.Unsupported, "operation_id")
+	_ = wantKind(t, err, fault.Unsupported, "operation_id")
 	s.remove(clone)
 	s.purge(source.ID, volume.Succeeded)
 	s.settle()

@@ -10,6 +10,12 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
+// What the service says of itself to those who ask the bus for services.
+const (
+	metadataHost     = "host"
+	metadataDatabase = "database"
+)
+
 // newServer returns a server with every method of this worker.
 func (w *Worker) newServer() *rpc.Server {
 	cfg := w.cfg.RPC
@@ -18,7 +24,7 @@ func (w *Worker) newServer() *rpc.Server {
 	if cfg.Metadata == nil {
 		cfg.Metadata = map[string]string{}
 	}
-	cfg.Metadata["host"], cfg.Metadata["database"] = w.cfg.Host, w.store.ID()
+	cfg.Metadata[metadataHost], cfg.Metadata[metadataDatabase] = w.cfg.Host, w.store.ID()
 	s := rpc.NewServer(w.conn, cfg, w.log)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateVolume, w.handleCreateVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteVolume, w.handleDeleteVolume)

@@ -34,8 +34,8 @@ func (h *health) set(what, reason string) {
 	if before == reason {
 		return
 	}
-	switch {
-	case reason == "":
+	switch reason {
+	case "":
 		delete(h.away, what)
 		h.log.Info("back", "what", what)
 	default:

@@ -11,7 +11,6 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
-	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -105,24 +104,8 @@ func (w *Worker) openStore(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return w.retry(ctx, "database", func() error {
-		crashpoint.At("service", "take_over", "before")
-		defer crashpoint.At("service", "take_over", "after")
-		row, before, err := w.store.TakeOver(ctx, volume.Service{
-			Node: w.cfg.Node, Host: w.cfg.Host, Binary: volume.Binary, Topic: volume.Binary, ClusterName: w.cfg.ClusterName,
-			AvailabilityZone: w.cfg.AvailabilityZone, Disabled: !w.cfg.EnableNewServices,
-			RPCCurrentVersion: rpcVersion, ObjectCurrentVersion: objectVersion, ReplicationStatus: "disabled",
-		})
-		w.fence, w.before = operation.Fence{Host: w.cfg.Host, Epoch: row.Epoch}, before
-		return err
-	})
+	return w.takeOver(ctx)
 }
-
-// Versions that this worker writes into its row, for those who talk to it.
-const (
-	rpcVersion    = "1.0"
-	objectVersion = "1.0"
-)
 
 // connections are what connect has opened.
 type connections struct {
@@ -170,6 +153,9 @@ func (w *Worker) open(ctx context.Context) error {
 		w.background.Wait() // they would wait for what the process before has open
 	}
 	if err := w.deps.Parent.Go(ctx); err != nil {
+		return err
+	}
+	if err := w.retry(ctx, "peers", func() error { return w.sameDatabase(ctx) }); err != nil {
 		return err
 	}
 	w.server = w.newServer()

@@ -128,7 +128,8 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval,
 		Retention: cfg.Default.OperationRetention, DrainTimeout: cfg.Default.GracefulShutdownTimeout,
 		DeletedKeep: keep, Lanes: lanes(b),
-		RPC: rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
+		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),
+		RPC:            rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
 	}
 }
 
