@@ -111,6 +111,6 @@ func TestSizeBeforeTheFirstReport(t *testing.T) {
 	p.start()
 	receive(t, "the first report", reached)
 	_, err := s.CreateVolume(t.Context(), s.host, rpc.CreateVolumeRequest{Size: 20481}, wait())
-	wantKind(t, err, fault.Invalid, "size")
+	_ = wantKind(t, err, fault.Invalid, "size")
 	s.audit()
 }

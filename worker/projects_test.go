@@ -159,9 +159,9 @@ func TestListsArePaged(t *testing.T) {
 		t.Error(diff)
 	}
 	_, err := s.ListVolumes(t.Context(), rpc.ListVolumesRequest{Page: rpc.Page{Limit: -1}})
-	wantKind(t, err, fault.Invalid, "limit")
+	_ = wantKind(t, err, fault.Invalid, "limit")
 	_, err = s.ListOperations(t.Context(), rpc.ListOperationsRequest{Page: rpc.Page{Marker: "x"}})
-	wantKind(t, err, fault.Invalid, "marker")
+	_ = wantKind(t, err, fault.Invalid, "marker")
 	services := must[rpc.ServicesReply](t)(s.ListServices(t.Context(), rpc.ListServicesRequest{}))
 	if len(services.Services) != 1 || services.Services[0].State != volume.Up || services.Services[0].Phase != volume.Ready {
 		t.Errorf("%+v", services)

@@ -60,7 +60,7 @@ func TestExtend(t *testing.T) {
 		t.Errorf("after a failure: %+v, %v", got, err)
 	}
 	_, err := extend(2)
-	wantKind(t, err, fault.Invalid, "new_size")
+	_ = wantKind(t, err, fault.Invalid, "new_size")
 	s.audit()
 }
 
@@ -142,7 +142,7 @@ func TestConnections(t *testing.T) {
 	must[rpc.VolumeReply](t)(s.DeleteVolume(t.Context(), s.host, rpc.DeleteVolumeRequest{VolumeID: v.ID}, rpc.CallOptions{}))
 	receive(t, "the delete", reached)
 	_, err = s.InitializeConnection(t.Context(), s.host, rpc.ConnectionRequest{VolumeID: v.ID}, rpc.CallOptions{})
-	wantKind(t, err, fault.Conflict, "")
+	_ = wantKind(t, err, fault.Conflict, "")
 }
 
 func TestCapabilities(t *testing.T) {
