@@ -25,10 +25,11 @@ func (s *site) settled() bool {
 	return true
 }
 
-// audit compares the rows with the storage, in both directions. Nothing may be
-// at work: see settle.
+// audit compares the rows with the storage, in both directions, once nothing is
+// at work.
 func (s *site) audit() {
 	s.Helper()
+	s.settle()
 	ctx := context.WithoutCancel(s.Context())
 	volumes, next, err := s.db.Volumes(ctx, volume.VolumeFilter{Host: s.host, Page: volume.Page{Limit: 1000}})
 	if err != nil || next != "" {
@@ -90,24 +91,31 @@ func (s *site) auditSnapshots(v volume.Volume) {
 }
 
 // auditTrash checks that exactly those images are in the trash that are being
-// purged, and those that a failed delete has left to be deleted again.
+// purged, and those that a failed delete has left to be deleted again. A purge
+// that waited may be at work again, so the two may differ for a moment.
 func (s *site) auditTrash(volumes []volume.Volume) {
 	s.Helper()
-	trash := slices.DeleteFunc(s.world.Trash(), func(name string) bool {
-		return slices.ContainsFunc(volumes, func(v volume.Volume) bool {
-			return v.Status == volume.ErrorDeleting && image(v) == name
-		})
-	})
-	var purged []string
-	for _, op := range s.operations(volume.OperationFilter{Unfinished: true}) {
-		if op.Method == "purge_volume" {
-			purged = append(purged, strings.Replace(template, "%s", op.Resource.ID, 1))
+	var trash, purged []string
+	defer func() {
+		if s.Failed() {
+			s.Logf("in the trash %v, to be purged %v", trash, purged)
 		}
-	}
-	slices.Sort(purged)
-	if !slices.Equal(trash, purged) {
-		s.Errorf("in the trash %v, to be purged %v", trash, purged)
-	}
+	}()
+	s.until("the trash holds what is to be purged", func() bool {
+		trash = slices.DeleteFunc(s.world.Trash(), func(name string) bool {
+			return slices.ContainsFunc(volumes, func(v volume.Volume) bool {
+				return v.Status == volume.ErrorDeleting && image(v) == name
+			})
+		})
+		purged = nil
+		for _, op := range s.operations(volume.OperationFilter{Unfinished: true}) {
+			if op.Method == "purge_volume" {
+				purged = append(purged, strings.Replace(template, "%s", op.Resource.ID, 1))
+			}
+		}
+		slices.Sort(purged)
+		return slices.Equal(trash, purged)
+	})
 }
 
 // auditClaims checks that only unfinished operations hold claims.

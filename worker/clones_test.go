@@ -80,7 +80,6 @@ func TestLeaderOfClonesFails(t *testing.T) {
 	broken := fault.New(fault.Internal, "broken")
 	p.faulty.FailAfter("CreateSnapshot", 1, broken)
 	s.want(s.clones(source, 1)[0].ID, volume.Failed)
-	s.settle()
 	s.audit()
 	p.faulty.FailAfter("CreateSnapshot", 2, fault.New(fault.Unavailable, "away"))
 	for _, op := range s.clones(source, 5) {
@@ -108,7 +107,6 @@ func TestLeaderOfClonesIsCancelled(t *testing.T) {
 		}
 		s.want(op.ID, want)
 	}
-	s.settle()
 	s.audit()
 }
 
@@ -146,7 +144,6 @@ func TestClonesOfFormat1(t *testing.T) {
 	}
 	s.remove(source)
 	s.until("all is purged", func() bool { return len(s.world.Trash()) == 0 })
-	s.settle()
 	s.audit()
 }
 
@@ -172,7 +169,6 @@ func TestDeleteOfASourceWaitsForItsClones(t *testing.T) {
 	release()
 	s.want(clone.ID, volume.Succeeded)
 	s.want(del.Operation.ID, volume.Succeeded)
-	s.settle()
 	s.audit()
 }
 
@@ -235,7 +231,6 @@ func TestCloneIsCancelledBeforeACrash(t *testing.T) {
 	_ = first.end()
 	s.start()
 	s.want(clone.ID, volume.Cancelled)
-	s.settle()
 	s.audit()
 	if names := s.world.Images(); len(names) != 1 {
 		t.Errorf("images %v", names)

@@ -154,7 +154,6 @@ func TestKilledAtEveryMoment(t *testing.T) {
 				if c.trash == 0 {
 					s.until("the purges end", func() bool { return len(s.operations(volume.OperationFilter{Unfinished: true})) == 0 })
 				}
-				s.settle()
 				s.audit()
 				if got, want := []int{len(s.world.Images()), len(s.world.Trash())}, []int{c.images, c.trash}; !cmp.Equal(got, want) {
 					t.Errorf("images and trash: %v, want %v", got, want)

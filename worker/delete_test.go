@@ -39,7 +39,6 @@ func TestDeleteIsRefused(t *testing.T) {
 	s.audit()
 	release()
 	s.remove(watched)
-	s.settle()
 	s.audit()
 }
 
@@ -86,7 +85,6 @@ func TestPurgeWaitsForClones(t *testing.T) {
 			end(s, other)
 			s.purge(source.ID, volume.Succeeded)
 			s.until("the trash is empty", func() bool { return len(s.world.Trash()) == 0 })
-			s.settle()
 			s.audit()
 		})
 	}
@@ -107,7 +105,6 @@ func TestPurgeIsNobodysToStop(t *testing.T) {
 	_ = wantKind(t, err, fault.Unsupported, "operation_id")
 	s.remove(clone)
 	s.purge(source.ID, volume.Succeeded)
-	s.settle()
 	s.audit()
 }
 
@@ -132,6 +129,5 @@ func TestPurgeOutlastsFailures(t *testing.T) {
 	s.until("it is kept", func() bool {
 		return strings.Contains(s.purge(v.ID, volume.Waiting).Reason, "kept until")
 	})
-	s.settle()
 	s.audit()
 }

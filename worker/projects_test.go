@@ -131,7 +131,6 @@ func TestRequestIDs(t *testing.T) {
 	if again := remove(); again.Operation.ID != gone.Operation.ID || again.Volume.Status != volume.Deleted {
 		t.Errorf("%+v", again)
 	}
-	s.settle()
 	s.audit()
 }
 
