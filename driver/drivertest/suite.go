@@ -40,6 +40,8 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"ExtendVolume":            (*suite).extend,
 		"InitializeConnection":    (*suite).connect,
 		"Stats":                   (*suite).stats,
+		"Inventory":               (*suite).inventory,
+		"Repair":                  (*suite).repair,
 		"Names":                   (*suite).hostileNames,
 		"Context":                 (*suite).cancelledContext,
 		"Close":                   (*suite).closed,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
 )
 
 // World is the storage below any number of drivers. All methods may be called
@@ -30,6 +31,9 @@ type image struct {
 	format    int       // of the clone
 	snapshots map[string]*snapshot
 	watchers  map[string]int // address -> open handles
+	locks     []volume.ImageLock
+	metadata  map[string]string
+	broken    string // why it cannot be read
 	group     string
 	trashed   bool
 	keepUntil time.Time
@@ -38,9 +42,11 @@ type image struct {
 // snapshot is a snapshot of an image. One that was removed while clones of
 // format 2 need it lives on as their parent only.
 type snapshot struct {
-	of   *image
-	name string
-	size int64 // GiB
+	of        *image
+	id        int
+	name      string
+	size      int64 // GiB
+	protected bool
 }
 
 // NewWorld returns an empty world whose clones are of format 2.
@@ -151,7 +157,7 @@ func (w *World) next() int { w.sequence++; return w.sequence }
 func (w *World) add(name string, size int64) *image {
 	img := &image{
 		id: fmt.Sprintf("mem%08x", w.next()), name: name, size: size,
-		snapshots: map[string]*snapshot{}, watchers: map[string]int{},
+		snapshots: map[string]*snapshot{}, watchers: map[string]int{}, metadata: map[string]string{},
 	}
 	w.live[name] = img
 	return img
