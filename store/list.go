@@ -67,7 +67,10 @@ func (q *selection) page(p volume.Page) error {
 }
 
 // pageByID does the same for a list ordered by a growing id.
-func (q *selection) pageByID(p volume.Page) error {
+func (q *selection) pageByID(p volume.Page) error { return q.pageBy("id", p) }
+
+// pageBy does the same for a list ordered by a growing number in some column.
+func (q *selection) pageBy(column string, p volume.Page) error {
 	if err := q.take(p); err != nil || p.Marker == "" {
 		return err
 	}
@@ -75,7 +78,7 @@ func (q *selection) pageByID(p volume.Page) error {
 	if err != nil {
 		return badMarker()
 	}
-	q.where("id > ?", id)
+	q.where(column+" > ?", id)
 	return nil
 }
 

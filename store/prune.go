@@ -17,9 +17,10 @@ const deleteFinished = `DELETE FROM operations WHERE id IN (
 	ORDER BY created_at, id LIMIT $2) RETURNING id`
 
 // Prune removes operations that ended before the given time, with their events,
-// and returns their number. It works in small transactions between which other
-// writes are let in, so it may end early with some removed: when ctx ends, or
-// with fault.Unavailable. Processes may prune at the same time.
+// and returns their number; and audits that began before it. It works in small
+// transactions between which other writes are let in, so it may end early with
+// some removed: when ctx ends, or with fault.Unavailable. Processes may prune at
+// the same time.
 func (db *DB) Prune(ctx context.Context, before time.Time) (int, error) {
 	total := 0
 	for {
@@ -33,7 +34,7 @@ func (db *DB) Prune(ctx context.Context, before time.Time) (int, error) {
 		}
 		total += n
 		if n < pruneBatch {
-			return total, nil
+			return total, db.pruneAudits(ctx, before)
 		}
 	}
 }

@@ -145,3 +145,12 @@ type FindingFilter struct {
 	Kind    Drift // empty for all
 	Repairs bool  // only those that can be repaired, in the order of the plan
 }
+
+// Holdings are the rows that say what a service has on its backend.
+type Holdings struct {
+	Volumes   []Volume   // that are not deleted
+	Snapshots []Snapshot // of these, not deleted
+	// Trashed are the records of deleted volumes whose image is not known to be gone.
+	Trashed    []Volume
+	Operations []Operation // that have not ended
+}
