@@ -128,7 +128,7 @@ func (s *site) onlySnapshot(v volume.Volume) (id string) {
 	return id
 }
 
-// A process is killed before and after each change that it makes for a request.
+// A process is killed between any two changes that it makes for a request.
 // Its successor brings the request to its end, and everything is there once.
 func TestKilledAtEveryMoment(t *testing.T) {
 	for name, c := range crashes {

@@ -13,8 +13,8 @@ import (
 )
 
 // fuse ends a process at one moment, as kill -9 does: from then on it changes
-// neither the database nor the storage. Before and after each change of either is
-// a moment.
+// neither the database nor the storage. Before each change of either is a moment;
+// for those who are left it is the one after the change before, too.
 type fuse struct {
 	mu    sync.Mutex
 	armed bool
@@ -50,20 +50,20 @@ func (f *fuse) moment(where string) error {
 		}
 	}
 	if f.dead {
-		return fault.New(fault.Unavailable, "this process is dead")
+		return errDead
 	}
 	return nil
 }
 
-// around runs a change between its two moments.
+// around runs a change after its moment. What comes back to the dead is an error.
 func around[T any](f *fuse, name string, change func() (T, error)) (T, error) {
 	var zero T
 	if err := f.moment("before " + name); err != nil {
 		return zero, err
 	}
 	v, err := change()
-	if dead := f.moment("after " + name); dead != nil {
-		return zero, dead
+	if f.blown() {
+		return zero, errDead
 	}
 	return v, err
 }
@@ -72,6 +72,8 @@ func aroundErr(f *fuse, name string, change func() error) error {
 	_, err := around(f, name, func() (struct{}, error) { return struct{}{}, change() })
 	return err
 }
+
+var errDead = fault.New(fault.Unavailable, "this process is dead")
 
 // fusedStore is the database of a process with a fuse.
 type fusedStore struct {
@@ -86,7 +88,7 @@ func (s fusedStore) Write(ctx context.Context, fence operation.Fence, change fun
 // Heartbeat is no moment: it comes when it likes.
 func (s fusedStore) Heartbeat(ctx context.Context, f operation.Fence, phase volume.Phase, reason string, addrs []string) error {
 	if s.fuse.blown() {
-		return fault.New(fault.Unavailable, "this process is dead")
+		return errDead
 	}
 	return s.Store.Heartbeat(ctx, f, phase, reason, addrs)
 }

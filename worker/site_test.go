@@ -92,7 +92,7 @@ func (s *site) prepare() *process {
 		Host: s.host, Pool: "pool", AvailabilityZone: "zone1", Version: "1.2.3", EnableNewServices: true,
 		VolumeNameTemplate: template, SnapshotNameTemplate: snapshotTemplate,
 		ReportInterval: 200 * time.Millisecond, ServiceDownTime: 2 * time.Second, StatsInterval: time.Hour,
-		PingInterval: 20 * time.Millisecond, Retention: time.Hour, DrainTimeout: patience,
+		PingInterval: 50 * time.Millisecond, Retention: time.Hour, DrainTimeout: patience,
 		Lanes: map[operation.Lane]operation.Limits{
 			operation.Control: {Slots: 20, Queue: 1000},
 			operation.Work:    {Slots: 20, Queue: 1000},
@@ -246,7 +246,7 @@ func (p *parent) awaitPhase(t testing.TB, want volume.Phase) string {
 // until waits until what holds, which can only be seen by looking.
 func (s *site) until(what string, holds func() bool) {
 	s.Helper()
-	look := time.NewTicker(5 * time.Millisecond)
+	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for end := time.Now().Add(patience); !holds(); <-look.C {
 		if time.Now().After(end) {
