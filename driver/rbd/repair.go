@@ -1,0 +1,103 @@
+package rbd
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
+	"github.com/volumed/volumed/volume"
+)
+
+var _ driver.Repairer = (*Driver)(nil)
+
+// RenameVolume gives the image another name.
+func (d *Driver) RenameVolume(ctx context.Context, v volume.Ref, to string) (err error) {
+	defer fault.Wrap(&err, "rename %s to %s", v.Name, to)
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := driver.CheckName(to); err != nil {
+		return err
+	}
+	if id, err := d.control.imageID(to); err != nil || id != "" && id == v.ImageID {
+		return err
+	}
+	if err := d.control.isNamed(v); err != nil {
+		return err
+	}
+	err = crashpoint.Around(ctx, "rbd.rename", func() error { return rbd.GetImage(d.control.io, v.Name).Rename(to) })
+	if errno(err) == syscall.EEXIST {
+		return fault.New(fault.Exists, "another image has that name")
+	}
+	return classify(err, "rename")
+}
+
+// isNamed refuses an image that is not there, with the kind NotFound, and one of that
+// name with another id, with the kind Conflict.
+func (l *link) isNamed(v volume.Ref) error {
+	if err := driver.CheckName(v.Name); err != nil {
+		return err
+	}
+	id, err := l.imageID(v.Name)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return fault.New(fault.NotFound, "no image of that name")
+	}
+	return sameImage(v, id)
+}
+
+// RemoveSetting removes a key of the image's metadata.
+func (d *Driver) RemoveSetting(ctx context.Context, v volume.Ref, key string) (err error) {
+	defer fault.Wrap(&err, "remove the setting %s of %s", key, v.Name)
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	img, err := d.open(d.control, v, rbd.OpenImage)
+	if err != nil {
+		return err
+	}
+	defer img.close(&err)
+	err = crashpoint.Around(ctx, "rbd.remove_metadata", func() error { return img.RemoveMetadata(key) })
+	if errno(err) != syscall.ENOENT {
+		return classify(err, "remove the key")
+	}
+	return nil
+}
+
+// RemoveLock breaks the lock in the header only. librbd's own way would put the
+// client on the cluster's blocklist, from which all that it has open would suffer.
+func (d *Driver) RemoveLock(ctx context.Context, v volume.Ref, lock volume.ImageLock) (err error) {
+	defer fault.Wrap(&err, "remove the lock %s from %s", lock, v.Name)
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if lock.Managed {
+		return fault.New(fault.Invalid, "librbd takes this lock over by itself")
+	}
+	img, err := d.open(d.control, v, rbd.OpenImageReadOnly)
+	if err != nil {
+		return err
+	}
+	defer img.discard()
+	code := 0
+	err = crashpoint.Around(ctx, "rbd.break_lock", func() (err error) {
+		code, err = d.control.io.BreakLock("rbd_header."+img.id, lockName, lock.Client, lock.Cookie)
+		return err
+	})
+	if syscall.Errno(-code) == syscall.EINVAL { // which is no error to go-ceph, as ENOENT
+		return fault.New(fault.Invalid, "%q is not the name of a client", lock.Client)
+	}
+	return classify(err, "break the lock")
+}
