@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/volume"
@@ -17,8 +19,8 @@ import (
 const gatherTime = 20 * time.Millisecond
 
 // cloneSnapshotName is the snapshot that an operation takes to clone from. It
-// exists only while that operation is unfinished: the operation removes it
-// before it ends, in whichever process that is.
+// exists only while that operation, or the one that follows it to remove the
+// snapshot, is unfinished, in whichever process that is.
 func cloneSnapshotName(operationID string) string { return "volumed-clone-" + operationID }
 
 // createClone makes a volume out of another one: a snapshot shared by all
@@ -30,14 +32,75 @@ func (w *Worker) createClone() operation.Method[creation] {
 		Accept: w.acceptClone,
 		Steps: []operation.Step[creation]{
 			{Name: "snapshot", Free: true, Run: w.joinBatch},
-			{Name: "clone", Run: w.cloneSnapshot},
-			{Name: "release", Free: true, Run: w.leaveBatch},
+			{Name: "clone", Run: func(ctx context.Context, t *operation.Task, c *creation) error {
+				err := w.cloneSnapshot(ctx, t, c)
+				if err == nil {
+					w.batches.leave(c)
+				}
+				return err
+			}},
 		},
 		Undo: func(ctx context.Context, t *operation.Task, c *creation, cause error) error {
+			w.batches.leave(c)
 			c.took = c.took || t.Repeat() // in a process before
-			return errors.Join(w.removeCreated(ctx, t, c, cause), w.leaveBatch(ctx, t, c))
+			return w.removeCreated(ctx, t, c, cause)
 		},
-		Finish: w.finishCreate,
+		Finish: func(tx operation.Tx, t *operation.Task, c *creation, err error) error {
+			if c.took {
+				t.Follow(w.dropAfter(t.Operation(), c))
+			}
+			return w.finishCreate(tx, t, c, err)
+		},
+	}
+}
+
+// dropAfter is the request for the end of the snapshot that a clone may have
+// taken. It is an operation of its own, so that the clone is answered without
+// waiting for another commit of the monitors, and for the other clones.
+func (w *Worker) dropAfter(op volume.Operation, c *creation) operation.Request {
+	return operation.Request{
+		RequestID: "drop-" + uuid.NewString(), ProjectID: op.ProjectID, UserID: op.UserID, TraceParent: op.TraceParent,
+		Method: methodDropSnapshot,
+		Args: dropping{
+			SourceVolID: c.SourceVolID,
+			Snapshot:    volume.SnapshotRef{Volume: c.From.Volume, Name: cloneSnapshotName(op.ID)},
+		},
+	}
+}
+
+// dropping is the state of the operation that ends a shared snapshot.
+type dropping struct {
+	SourceVolID string             `json:"source_volid"`
+	Snapshot    volume.SnapshotRef `json:"snapshot"`
+}
+
+// dropSnapshot removes the snapshot once all clones are made that joined for it.
+// One of a process that died has nobody waiting: those clones take their own.
+func (w *Worker) dropSnapshot() operation.Method[dropping] {
+	return operation.Method[dropping]{
+		Name: methodDropSnapshot, Resource: volume.VolumeResource, Lane: operation.Control, Target: operation.Shared,
+		Accept: func(_ operation.Tx, op *volume.Operation, d *dropping) error {
+			op.Resource.ID = d.SourceVolID
+			return nil
+		},
+		Steps: []operation.Step[dropping]{
+			{Name: "wait", Free: true, Interruptible: true, Run: func(ctx context.Context, _ *operation.Task, d *dropping) error {
+				return w.batches.made(ctx, d.Snapshot.Name)
+			}},
+			{Name: "remove", Run: func(ctx context.Context, _ *operation.Task, d *dropping) error {
+				if err := w.confirm(ctx); err != nil {
+					return err
+				}
+				err := w.driver.DeleteSnapshot(ctx, d.Snapshot)
+				if errors.Is(err, fault.Busy) {
+					// Clones of format 1 need it for as long as they live; the purge of
+					// the source removes it with the rest.
+					return nil
+				}
+				return err
+			}},
+		},
+		Finish: func(operation.Tx, *operation.Task, *dropping, error) error { return nil },
 	}
 }
 
@@ -104,38 +167,11 @@ func (w *Worker) takeSnapshot(ctx context.Context, b *batch) {
 	b.err = w.driver.CreateSnapshot(ctx, b.snapshot)
 }
 
-// leaveBatch gives the snapshot up. Who may have taken one removes it, once all
-// who joined have given it up.
-func (w *Worker) leaveBatch(ctx context.Context, t *operation.Task, c *creation) error {
-	w.batches.leave(c)
-	if !c.took {
-		return nil
-	}
-	if c.batch != nil {
-		select {
-		case <-c.batch.empty:
-		case <-w.draining: // some of them may be left as they are
-			return fault.New(fault.Unavailable, "other clones still need the snapshot; the next process removes it")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if err := w.confirm(ctx); err != nil {
-		return err
-	}
-	err := w.driver.DeleteSnapshot(ctx, volume.SnapshotRef{Volume: c.From.Volume, Name: cloneSnapshotName(t.Operation().ID)})
-	if errors.Is(err, fault.Busy) {
-		// Clones of format 1 need it for as long as they live; the purge of the
-		// source removes it with the rest.
-		return nil
-	}
-	return err
-}
-
 // batches gathers the clones of one volume that can share a snapshot.
 type batches struct {
 	mu   sync.Mutex
 	open map[string]*batch // by name of the source image
+	busy map[string]*batch // by name of the snapshot, until all members have left
 }
 
 // batch is a group of clones of one volume around one snapshot.
@@ -147,7 +183,7 @@ type batch struct {
 	empty    chan struct{} // closed when the last member has left
 }
 
-func newBatches() *batches { return &batches{open: map[string]*batch{}} }
+func newBatches() *batches { return &batches{open: map[string]*batch{}, busy: map[string]*batch{}} }
 
 // join returns the open batch of own's volume. If there is none it makes one
 // around own, and the caller leads it.
@@ -157,7 +193,7 @@ func (bs *batches) join(own volume.SnapshotRef) (b *batch, leads bool) {
 	b = bs.open[own.Volume.Name]
 	if b == nil {
 		b, leads = &batch{snapshot: own, taken: make(chan struct{}), empty: make(chan struct{})}, true
-		bs.open[own.Volume.Name] = b
+		bs.open[own.Volume.Name], bs.busy[own.Name] = b, b
 	}
 	b.members++
 	return b, leads
@@ -180,5 +216,22 @@ func (bs *batches) leave(c *creation) {
 	c.joined = false
 	if c.batch.members--; c.batch.members == 0 {
 		close(c.batch.empty)
+		delete(bs.busy, c.batch.snapshot.Name)
+	}
+}
+
+// made waits until all who joined for the snapshot have left.
+func (bs *batches) made(ctx context.Context, snapshot string) error {
+	bs.mu.Lock()
+	b := bs.busy[snapshot]
+	bs.mu.Unlock()
+	if b == nil {
+		return nil
+	}
+	select {
+	case <-b.empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

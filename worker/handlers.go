@@ -176,8 +176,8 @@ func (w *Worker) handleCancelOperation(ctx context.Context, r rpc.OperationReque
 		return rpc.OperationReply{}, fault.New(fault.Invalid, "operation %s belongs to %s", op.ID, op.Backend).
 			WithField("operation_id").WithHint("send the request to %s", op.Backend)
 	}
-	if op.Method == methodPurge {
-		return rpc.OperationReply{}, rpc.WithOperation(fault.New(fault.Unsupported, "a purge cannot be cancelled: nobody else would give the space back").
+	if op.Method == methodPurge || op.Method == methodDropSnapshot {
+		return rpc.OperationReply{}, rpc.WithOperation(fault.New(fault.Unsupported, "%s cannot be cancelled: nobody else would clean up", op.Method).
 			WithField("operation_id"), op)
 	}
 	now, err := w.engine.Cancel(ctx, op.ID)

@@ -7,11 +7,13 @@ import (
 )
 
 // Names of methods that no caller asks for by name: create_volume becomes one
-// of the first two where it has a source, and a delete is followed by the third.
+// of the first two where it has a source; a delete is followed by the third, a
+// clone of a volume by the fourth.
 const (
 	methodCreateFromSnapshot = "create_volume_from_snapshot"
 	methodCreateClone        = "create_cloned_volume"
 	methodPurge              = "purge_volume"
+	methodDropSnapshot       = "drop_clone_snapshot"
 )
 
 // register makes the engine know everything this worker can do.
@@ -21,6 +23,7 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.createClone())
 	operation.Register(e, w.deleteVolume())
 	operation.Register(e, w.purgeVolume())
+	operation.Register(e, w.dropSnapshot())
 	operation.Register(e, w.extendVolume())
 	operation.Register(e, w.flattenVolume())
 	operation.Register(e, w.createSnapshot())

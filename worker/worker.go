@@ -33,12 +33,11 @@ type Worker struct {
 	server *rpc.Server
 	events *rpc.Events
 
-	health   *health
-	stats    statsCache
-	batches  *batches
-	opened   chan struct{} // closed when the engine takes requests
-	draining chan struct{} // closed when it will soon take none any more
-	fenced   chan error    // holds ErrFenced once that is known
+	health  *health
+	stats   statsCache
+	batches *batches
+	opened  chan struct{} // closed when the engine takes requests
+	fenced  chan error    // holds ErrFenced once that is known
 
 	background sync.WaitGroup // what goes on beside the work, until drain
 }
@@ -47,7 +46,7 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Log, health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
-		opened: make(chan struct{}), draining: make(chan struct{}), fenced: make(chan error, 1),
+		opened: make(chan struct{}), fenced: make(chan error, 1),
 	}
 }
 
@@ -224,7 +223,6 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 func (w *Worker) drain() error {
 	w.deps.Parent.Stopping()
 	w.health.enter(volume.Draining)
-	close(w.draining)
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	if w.cfg.DrainTimeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, w.cfg.DrainTimeout)
