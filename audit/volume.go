@@ -13,7 +13,7 @@ import (
 func (c *comparison) volume(v *volume.Volume) {
 	ref := v.Ref(c.VolumeNames)
 	img := c.match(v, ref)
-	if v.Status.Transient() {
+	if v.Status.Transient() && c.busy[v.ID] == nil {
 		if img != nil {
 			ref = img.Ref()
 		}
@@ -101,12 +101,10 @@ func (c *comparison) inTrash(v *volume.Volume, img *volume.Image) {
 
 // stuck tells of a transient status that no operation will end.
 func (c *comparison) stuck(v *volume.Volume, ref volume.Ref) {
-	if c.busy[v.ID] == nil {
-		c.found(volume.Finding{
-			Kind: volume.RowStuck, VolumeID: v.ID, Image: ref,
-			Message: fmt.Sprintf("the volume is %s and no operation is at work on it", v.Status),
-		})
-	}
+	c.found(volume.Finding{
+		Kind: volume.RowStuck, VolumeID: v.ID, Image: ref,
+		Message: fmt.Sprintf("the volume is %s and no operation is at work on it", v.Status),
+	})
 }
 
 // size compares the sizes. An extend that failed may have grown the image.

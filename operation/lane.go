@@ -17,6 +17,7 @@ const (
 	Work    Lane = "work"    // create, delete, clone, extend
 	Flatten Lane = "flatten" // flatten, which has a bound of its own in the configuration
 	Bulk    Lane = "bulk"    // copy, import, purge
+	Stats   Lane = "stats"   // what looks at the whole backend: audits
 )
 
 // Limits bounds a lane.

@@ -54,6 +54,10 @@ var methods = []Method{
 		"Takes a snapshot of a volume."),
 	operates[DeleteSnapshotRequest, SnapshotReply](MethodDeleteSnapshot,
 		"Deletes a snapshot; volumes made from it keep their data."),
+	operates[AuditBackendRequest, AuditReply](MethodAuditBackend,
+		"Compares what is on the backend with the tables, and plans repairs; for callers without a project."),
+	operates[ApplyRepairsRequest, AuditReply](MethodApplyRepairs,
+		"Carries out the repairs that an audit has planned, unless the world has changed since; for callers without a project."),
 	operates[OperationRequest, OperationReply](MethodWaitOperation,
 		"Answers when the operation has ended, or as it is when Volumed-Wait is over."),
 	direct[OperationRequest, OperationReply](Service, MethodCancelOperation,
@@ -78,6 +82,10 @@ var methods = []Method{
 		"Lists operations, newest first."),
 	direct[OperationRequest, OperationReply](Any, MethodGetOperation,
 		"Tells one operation."),
+	direct[ListAuditsRequest, AuditsReply](Any, MethodListAudits,
+		"Lists audits that have come to their end, newest first; for callers without a project."),
+	direct[GetAuditRequest, FindingsReply](Any, MethodGetAudit,
+		"Tells one audit, with a page of at most 500 of its findings; for callers without a project."),
 }
 
 // operates is a row for a method of a service that starts or awaits an operation.

@@ -27,6 +27,10 @@ type Config struct {
 
 	EnableNewServices bool // false: a service that is new begins disabled
 
+	// SharedPool tells that others keep images in the pool, too: an audit finds
+	// nothing wrong with those.
+	SharedPool bool
+
 	VolumeNameTemplate   string // with one %s for the id
 	SnapshotNameTemplate string
 

@@ -28,6 +28,8 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.flattenVolume())
 	operation.Register(e, w.createSnapshot())
 	operation.Register(e, w.deleteSnapshot())
+	operation.Register(e, w.auditBackend())
+	operation.Register(e, w.applyRepairs())
 }
 
 // ourVolume returns a volume of this service that the operation's project may

@@ -17,6 +17,7 @@ func (w *Worker) handleReads(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodGetSnapshot, w.getSnapshot)
 	rpc.Handle(s, rpc.Any, rpc.MethodListOperations, w.listOperations)
 	rpc.Handle(s, rpc.Any, rpc.MethodGetOperation, w.getOperation)
+	w.handleAudits(s)
 }
 
 // project returns the project that a list is restricted to: the caller's own,

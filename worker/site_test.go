@@ -98,6 +98,7 @@ func (s *site) prepare() *process {
 			operation.Work:    {Slots: 20, Queue: 1000},
 			operation.Flatten: {Slots: 10, Queue: 1000},
 			operation.Bulk:    {Slots: 10, Queue: 1000},
+			operation.Stats:   {Slots: 1, Queue: 1000},
 		},
 	}
 	p.deps = worker.Deps{

@@ -13,6 +13,7 @@ type Store interface {
 	operation.Journal
 	serviceStore
 	reader
+	auditStore
 	Close() error
 }
 
@@ -44,4 +45,22 @@ type reader interface {
 	SnapshotRecord(ctx context.Context, id string) (volume.Snapshot, error)
 	// AllocatedGB is the sum of the sizes of the service's volumes, in GiB.
 	AllocatedGB(ctx context.Context, host string) (int64, error)
+}
+
+// auditStore keeps audits and answers what they ask. Its writes are made under the
+// fence, and may be repeated.
+type auditStore interface {
+	// Holdings are all rows that say what the service has on its backend; the
+	// Records are those of the given ids that there are, deleted or not.
+	Holdings(ctx context.Context, host string) (volume.Holdings, error)
+	VolumeRecords(ctx context.Context, ids []string) ([]volume.Volume, error)
+	SnapshotRecords(ctx context.Context, ids []string) ([]volume.Snapshot, error)
+	// SaveAudit replaces what was saved of the audit before.
+	SaveAudit(ctx context.Context, fence operation.Fence, a *volume.Audit, findings []volume.Finding) error
+	// TakePlan notes which operation carries a plan out: no other may.
+	TakePlan(ctx context.Context, fence operation.Fence, auditID, operationID string) error
+	StepDone(ctx context.Context, fence operation.Fence, auditID string, step int) error
+	Audits(ctx context.Context, f volume.AuditFilter) ([]volume.Audit, string, error)
+	Audit(ctx context.Context, id string) (volume.Audit, error)
+	Findings(ctx context.Context, f volume.FindingFilter) ([]volume.Finding, string, error)
 }

@@ -127,7 +127,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		ReportInterval: cfg.Default.ReportInterval, ServiceDownTime: cfg.Default.ServiceDownTime,
 		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval,
 		Retention: cfg.Default.OperationRetention, DrainTimeout: cfg.Default.GracefulShutdownTimeout,
-		DeletedKeep: keep, Lanes: lanes(b),
+		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),
 		RPC:            rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
 	}
@@ -171,6 +171,7 @@ func lanes(b *config.Backend) map[operation.Lane]operation.Limits {
 		operation.Work:    {Slots: b.BackendNativeThreadsPoolSize - controlSlots - statsSlots, Queue: laneQueue},
 		operation.Flatten: {Slots: flatten, Queue: laneQueue},
 		operation.Bulk:    {Slots: bulk, Queue: laneQueue},
+		operation.Stats:   {Slots: statsSlots, Queue: laneQueue},
 	}
 }
 
