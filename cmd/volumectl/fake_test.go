@@ -104,6 +104,7 @@ func (f *fake) register() {
 		return rpc.OperationReply{Operation: *f.ops["run"]}, nil
 	})
 	f.registerReads()
+	f.registerAudits()
 }
 
 func (f *fake) registerReads() {

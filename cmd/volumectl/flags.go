@@ -46,8 +46,11 @@ type change struct {
 // defaultWait is the value of --wait.
 const defaultWait = 30 * time.Second
 
-func (c *change) add(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().DurationVar(&c.wait, "wait", defaultWait, "how long to wait for the end; 0: until accepted")
+func (c *change) add(cmd *cobra.Command) *cobra.Command { return c.addWaiting(cmd, defaultWait) }
+
+// addWaiting is add with another value of --wait.
+func (c *change) addWaiting(cmd *cobra.Command, wait time.Duration) *cobra.Command {
+	cmd.Flags().DurationVar(&c.wait, "wait", wait, "how long to wait for the end; 0: until accepted")
 	cmd.Flags().StringVar(&c.requestID, "request-id", "", "id under which the request can be repeated without being done twice")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if c.wait < 0 || c.wait > rpc.MaxWait {

@@ -16,14 +16,26 @@ type table struct {
 	rows [][]string
 }
 
-// print writes doc as JSON, or the table, as -o says.
-func (a *app) print(doc any, t table) error {
+// print writes doc as JSON, or the tables, as -o says.
+func (a *app) print(doc any, tables ...table) error {
 	if a.format == "json" {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
 		return enc.Encode(doc)
 	}
+	for i, t := range tables {
+		if i > 0 && len(t.rows) > 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		if err := a.printTable(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) printTable(t table) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 	if len(t.head) > 0 {
 		fmt.Fprintln(w, strings.Join(t.head, "\t"))
