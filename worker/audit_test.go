@@ -18,7 +18,7 @@ func (s *site) settle() {
 
 func (s *site) settled() bool {
 	for _, op := range s.operations(volume.OperationFilter{Unfinished: true}) {
-		if op.Method != "purge_volume" || op.Status != volume.Waiting {
+		if cleans := op.Method == "purge_volume" || op.Method == "drop_clone_snapshot"; !cleans || op.Status != volume.Waiting {
 			return false
 		}
 	}

@@ -13,10 +13,14 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-// gatherTime is how long a clone waits for others of the same volume before the
-// snapshot for all of them is taken. A snapshot costs one commit of the
-// monitors, up to a second on a usual cluster, so 20 ms are well spent.
-const gatherTime = 20 * time.Millisecond
+// A clone waits for others of the same volume before the snapshot for all of them
+// is taken: for as long as one comes within gatherTime, and gatherMost at the
+// most. A snapshot costs one commit of the monitors, up to a second on a usual
+// cluster, so this is well spent.
+const (
+	gatherTime = 20 * time.Millisecond
+	gatherMost = 300 * time.Millisecond
+)
 
 // cloneSnapshotName is the snapshot that an operation takes to clone from. It
 // exists only while that operation, or the one that follows it to remove the
@@ -75,7 +79,8 @@ type dropping struct {
 }
 
 // dropSnapshot removes the snapshot once all clones are made that joined for it.
-// One of a process that died has nobody waiting: those clones take their own.
+// One of a process that died has nobody waiting: those clones take their own. Like
+// a purge it never gives up.
 func (w *Worker) dropSnapshot() operation.Method[dropping] {
 	return operation.Method[dropping]{
 		Name: methodDropSnapshot, Resource: volume.VolumeResource, Lane: operation.Control, Target: operation.Shared,
@@ -87,7 +92,7 @@ func (w *Worker) dropSnapshot() operation.Method[dropping] {
 			{Name: "wait", Free: true, Interruptible: true, Run: func(ctx context.Context, _ *operation.Task, d *dropping) error {
 				return w.batches.made(ctx, d.Snapshot.Name)
 			}},
-			{Name: "remove", Run: func(ctx context.Context, _ *operation.Task, d *dropping) error {
+			{Name: "remove", Run: func(ctx context.Context, t *operation.Task, d *dropping) error {
 				if err := w.confirm(ctx); err != nil {
 					return err
 				}
@@ -97,7 +102,7 @@ func (w *Worker) dropSnapshot() operation.Method[dropping] {
 					// the source removes it with the rest.
 					return nil
 				}
-				return err
+				return waitOut(t, err)
 			}},
 		},
 		Finish: func(operation.Tx, *operation.Task, *dropping, error) error { return nil },
@@ -155,13 +160,19 @@ func (w *Worker) joinBatch(ctx context.Context, t *operation.Task, c *creation) 
 }
 
 // takeSnapshot is the leader's part: gather, close the batch, take the snapshot.
+// Snapshots of one volume are taken one after another, by librbd if not by us, so
+// the batch stays open while the one before is being taken.
 func (w *Worker) takeSnapshot(ctx context.Context, b *batch) {
 	defer close(b.taken)
-	gather := time.NewTimer(gatherTime)
-	defer gather.Stop()
-	select {
-	case <-gather.C:
-	case <-ctx.Done():
+	for begun, seen := time.Now(), 0; seen < w.batches.size(b) && time.Since(begun) < gatherMost && ctx.Err() == nil; {
+		seen = w.batches.size(b)
+		select {
+		case <-time.After(gatherTime):
+		case <-ctx.Done():
+		}
+	}
+	if b.before != nil {
+		<-b.before
 	}
 	w.batches.close(b)
 	b.err = w.driver.CreateSnapshot(ctx, b.snapshot)
@@ -172,18 +183,23 @@ type batches struct {
 	mu   sync.Mutex
 	open map[string]*batch // by name of the source image
 	busy map[string]*batch // by name of the snapshot, until all members have left
+	// last is the batch of a source that was closed last.
+	last map[string]*batch
 }
 
 // batch is a group of clones of one volume around one snapshot.
 type batch struct {
 	snapshot volume.SnapshotRef // of its leader
 	members  int                // guarded by batches.mu
+	before   <-chan struct{}    // closed when the snapshot before was taken; nil if there was none
 	taken    chan struct{}      // closed when the snapshot was taken, or err is set
 	err      error
 	empty    chan struct{} // closed when the last member has left
 }
 
-func newBatches() *batches { return &batches{open: map[string]*batch{}, busy: map[string]*batch{}} }
+func newBatches() *batches {
+	return &batches{open: map[string]*batch{}, busy: map[string]*batch{}, last: map[string]*batch{}}
+}
 
 // join returns the open batch of own's volume. If there is none it makes one
 // around own, and the caller leads it.
@@ -193,6 +209,9 @@ func (bs *batches) join(own volume.SnapshotRef) (b *batch, leads bool) {
 	b = bs.open[own.Volume.Name]
 	if b == nil {
 		b, leads = &batch{snapshot: own, taken: make(chan struct{}), empty: make(chan struct{})}, true
+		if last := bs.last[own.Volume.Name]; last != nil {
+			b.before = last.taken
+		}
 		bs.open[own.Volume.Name], bs.busy[own.Name] = b, b
 	}
 	b.members++
@@ -204,6 +223,14 @@ func (bs *batches) close(b *batch) {
 	bs.mu.Lock()
 	defer bs.mu.Unlock()
 	delete(bs.open, b.snapshot.Volume.Name)
+	bs.last[b.snapshot.Volume.Name] = b
+}
+
+// size returns how many have joined and not left.
+func (bs *batches) size(b *batch) int {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	return b.members
 }
 
 // leave takes c out of its batch, if it is in one.
@@ -217,6 +244,9 @@ func (bs *batches) leave(c *creation) {
 	if c.batch.members--; c.batch.members == 0 {
 		close(c.batch.empty)
 		delete(bs.busy, c.batch.snapshot.Name)
+		if source := c.batch.snapshot.Volume.Name; bs.last[source] == c.batch {
+			delete(bs.last, source)
+		}
 	}
 }
 

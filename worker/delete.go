@@ -110,9 +110,9 @@ func (w *Worker) purgeAfter(op volume.Operation, v *volume.Volume) operation.Req
 }
 
 const (
-	// purgeRetry is how soon a purge is tried again that failed for a reason which
-	// does not go away by itself soon.
-	purgeRetry = 5 * time.Minute
+	// brokenRetry is how soon what cleans up is tried again after it failed for a
+	// reason which does not go away by itself soon.
+	brokenRetry = 5 * time.Minute
 	// blockedRetry is how soon a purge looks again for clones that went away
 	// without an operation of ours; the end of one wakes it.
 	blockedRetry = time.Minute
@@ -132,7 +132,7 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 		Steps: []operation.Step[deletion]{{
 			Name: "purge",
 			Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
-				return purgeLater(t, w.driver.PurgeVolume(ctx, d.Image, t.Progress))
+				return waitOut(t, w.driver.PurgeVolume(ctx, d.Image, t.Progress))
 			},
 		}},
 		Finish: func(tx operation.Tx, _ *operation.Task, d *deletion, err error) error {
@@ -149,8 +149,8 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 	}
 }
 
-// purgeLater makes the error of a purge one that is waited out.
-func purgeLater(t *operation.Task, err error) error {
+// waitOut makes the error of what cleans up one that is waited out.
+func waitOut(t *operation.Task, err error) error {
 	switch f := fault.Of(err); fault.KindOf(err) {
 	case fault.Busy:
 		// The first time nobody wakes it yet: what it waits for was not known.
@@ -161,6 +161,6 @@ func purgeLater(t *operation.Task, err error) error {
 	case "", fault.Unavailable, fault.Cancelled:
 		return err
 	default:
-		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(purgeRetry)
+		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(brokenRetry)
 	}
 }
