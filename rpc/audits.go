@@ -36,6 +36,8 @@ type AuditReply struct {
 	Audit     *volume.Audit     `json:"audit,omitempty"`
 }
 
+func (r AuditReply) pending() bool { return unfinished(r.Operation) }
+
 // ListAuditsRequest asks for audits, newest first.
 type ListAuditsRequest struct {
 	Page

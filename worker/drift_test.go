@@ -390,3 +390,46 @@ func TestAuditOfASharedPool(t *testing.T) {
 		t.Errorf("audit %+v: %+v", r.Audit, r.findings)
 	}
 }
+
+// slowInventory tells of half the images, and then of no more.
+type slowInventory struct {
+	driver.Driver
+	reached chan struct{}
+}
+
+func (d slowInventory) Inventory(ctx context.Context, _ bool, each func(volume.Image, int) error) error {
+	for i := range 50 {
+		if err := each(volume.Image{ID: fmt.Sprint(i), Name: fmt.Sprint("theirs-", i)}, 100); err != nil {
+			return err
+		}
+	}
+	close(d.reached)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (d slowInventory) Inspect(context.Context, volume.Ref, bool) ([]volume.Image, error) {
+	return nil, nil
+}
+
+// An audit shows how far it has come, and a cancel ends it at once, with nothing left.
+func TestAuditIsCancelled(t *testing.T) {
+	s := newSite(t)
+	p := s.prepare()
+	slow := slowInventory{p.faulty, make(chan struct{})}
+	p.deps.OpenDriver = func(context.Context) (driver.Driver, error) { return slow, nil }
+	p.start()
+	op := must[rpc.AuditReply](t)(s.operator().AuditBackend(t.Context(), s.host, rpc.AuditBackendRequest{}, rpc.CallOptions{})).Operation
+	receive(t, "the audit is at work", slow.reached)
+	s.until("the progress shows", func() bool {
+		now := must[rpc.OperationReply](t)(s.operator().GetOperation(t.Context(), rpc.OperationRequest{OperationID: op.ID})).Operation
+		return now.Progress == 35 && !now.ETA.IsZero()
+	})
+	must[rpc.OperationReply](t)(s.operator().CancelOperation(t.Context(), s.host, rpc.OperationRequest{OperationID: op.ID}, rpc.CallOptions{}))
+	s.until("the audit ends", func() bool {
+		return len(s.operations(volume.OperationFilter{Status: volume.Cancelled})) == 1
+	})
+	if left := must[rpc.AuditsReply](t)(s.operator().ListAudits(t.Context(), rpc.ListAuditsRequest{})); len(left.Audits) != 0 {
+		t.Errorf("audits %+v", left.Audits)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -72,10 +73,12 @@ func (a *app) printAudits(doc auditDocument, t table, err error) error {
 	if a.format == "json" && err != nil && !errors.Is(err, errDrift) && exitCode(err) != exitRunning {
 		return err
 	}
-	if len(doc.Audits) == 0 && a.format != "json" {
-		return err
+	tables := []table{auditsTable(audits(doc.Audits)), t}
+	if len(doc.Operations) > 0 {
+		tables = append(tables, operationsTable(doc.Operations))
 	}
-	return errors.Join(a.print(doc, auditsTable(audits(doc.Audits)), t), err)
+	tables = slices.DeleteFunc(tables, func(t table) bool { return len(t.rows) == 0 })
+	return errors.Join(a.print(doc, tables...), err)
 }
 
 // auditDocument is what audits print as JSON.
@@ -115,6 +118,9 @@ func (a *app) auditOne(ctx context.Context, service string, c change, req rpc.Au
 	op := *reply.Operation
 	if !op.Status.Terminal() {
 		doc.Operations = append(doc.Operations, op)
+		if c.wait == 0 {
+			return nil
+		}
 		return &exitError{exitRunning, fault.New(fault.Unavailable, "the audit of %s is still %s", service, op.Status).
 			WithHint("it goes on: volumectl operation wait %s, then volumectl audit show %s", op.ID, op.Resource.ID)}
 	}
