@@ -263,7 +263,11 @@ func TestWatchWithoutEvents(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	srv := rpctest.NewServer(t)
-	sub, err := raw(t, srv.URL()).SubscribeSync("volumed.v1.>")
+	listener := raw(t, srv.URL())
+	sub, err := listener.SubscribeSync("volumed.v1.>")
+	if err == nil {
+		err = listener.Flush() // the server knows of it before anything is published
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
