@@ -17,7 +17,7 @@ func TestSubstitution(t *testing.T) {
 		"group in braces":       {"", "volume_backend_name = ${nats.listen}", "127.0.0.1:4222"},
 		"own section by name":   {"", "volume_backend_name = $rbd0.rbd_pool", "rbd"},
 		"typed bool":            {"debug = yes", "volume_backend_name = $debug", "True"},
-		"typed int":             {"reinit_driver_count = 010", "volume_backend_name = $reinit_driver_count", "10"},
+		"typed int":             {"graceful_shutdown_timeout = 010", "volume_backend_name = $graceful_shutdown_timeout", "10"},
 		"typed seconds":         {"report_interval = +5", "volume_backend_name = $report_interval", "5"},
 		"list":                  {"", "volume_backend_name = $enabled_backends", "rbd0"},
 		"unset":                 {"", "volume_backend_name = x$rbd_user", "x"},

@@ -93,7 +93,7 @@ func sampleOption(o *option) string {
 	case o.def == "":
 		assignment = "; " + o.name + " ="
 	}
-	return fmt.Sprintf("\n; %s\n; (%s)\n%s\n", strings.ReplaceAll(o.help, "`", ""), strings.Join(facts, "; "), assignment)
+	return fmt.Sprintf("\n; %s\n; (%s)\n%s\n", strings.ReplaceAll(sampleHelp(o), "`", ""), strings.Join(facts, "; "), assignment)
 }
 
 func orUnset(s string) string {
@@ -119,6 +119,13 @@ func bounds(o *option) string {
 		parts = append(parts, fmt.Sprintf("max %d", *o.max))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func sampleHelp(o *option) string {
+	if o.idle {
+		return o.help + " Without effect in this version."
+	}
+	return o.help
 }
 
 type docSection struct {
@@ -181,6 +188,9 @@ func docDefault(o *option) string {
 
 func docHelp(o *option) string {
 	help := strings.ReplaceAll(o.help, "|", `\|`)
+	if o.idle {
+		help += " *Without effect in this version.*"
+	}
 	if len(o.old) > 0 {
 		help += " Old name: `" + strings.Join(o.old, "`, `") + "`."
 	}

@@ -29,6 +29,7 @@ type option struct {
 	choices []string // exact texts allowed
 	unit    string
 	secret  bool     // never printed
+	idle    bool     // checked, but without effect in this version
 	own     bool     // a backend's own section counts, [backend_defaults] does not
 	old     []string // deprecated names
 	check   func(string) (reason, hint string)

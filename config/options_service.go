@@ -3,12 +3,12 @@ package config
 // databaseTable is [database].
 var databaseTable = table{"database", append([]option{
 	{name: "connection", secret: true, def: "sqlite:///$state_path/volumed.sqlite", check: checkConnection, help: "`sqlite:////ABSOLUTE/PATH`, for the processes of one machine, or `postgresql://USER:PASSWORD@HOST/DATABASE`."},
-	{name: "max_pool_size", kind: integer, def: "5", min: ptr(0), unit: "connections", help: "Connections that one process keeps open; 0: no limit."},
-	{name: "max_overflow", kind: integer, def: "50", min: ptr(-1), unit: "connections", help: "Connections above max_pool_size while they are needed; -1: no limit."},
-	{name: "pool_timeout", kind: seconds, def: "30", min: ptr(1), help: "Longest wait for a free connection."},
-	{name: "connection_recycle_time", kind: seconds, def: "3600", min: ptr(-1), help: "Age at which an idle connection is replaced; -1: never."},
-	{name: "max_retries", kind: integer, def: "10", min: ptr(-1), unit: "tries", help: "Tries of the first connection; -1: endless."},
-	{name: "retry_interval", kind: seconds, def: "10", min: ptr(1), help: "Wait between those tries."},
+	{name: "max_pool_size", idle: true, kind: integer, def: "5", min: ptr(0), unit: "connections", help: "Connections that one process keeps open; 0: no limit."},
+	{name: "max_overflow", idle: true, kind: integer, def: "50", min: ptr(-1), unit: "connections", help: "Connections above max_pool_size while they are needed; -1: no limit."},
+	{name: "pool_timeout", idle: true, kind: seconds, def: "30", min: ptr(1), help: "Longest wait for a free connection."},
+	{name: "connection_recycle_time", idle: true, kind: seconds, def: "3600", min: ptr(-1), help: "Age at which an idle connection is replaced; -1: never."},
+	{name: "max_retries", idle: true, kind: integer, def: "10", min: ptr(-1), unit: "tries", help: "Tries of the first connection; -1: endless."},
+	{name: "retry_interval", idle: true, kind: seconds, def: "10", min: ptr(1), help: "Wait between those tries."},
 }, ignore(`
 	backend slave_connection connection_parameters connection_debug connection_trace use_db_reconnect
 	db_retry_interval db_inc_retry_interval db_max_retry_interval db_max_retries sqlite_synchronous
@@ -42,14 +42,14 @@ var launcherTable = table{"launcher", []option{
 	{name: "restart_max", kind: duration, def: "60", min: ptr(0), help: "Longest delay of a restart."},
 	{name: "loyal_after", kind: duration, def: "60", min: ptr(0), help: "Time of being ready after which a death is forgiven."},
 	{name: "crash_loop_deaths", kind: integer, def: "5", min: ptr(1), unit: "deaths", help: "Deaths before ready within 60 s above which a backend is in a crash loop."},
-	{name: "watchdog_interval", kind: duration, def: "5", min: ptr(1), help: "Time between two signs of life of a child."},
+	{name: "watchdog_interval", idle: true, kind: duration, def: "5", min: ptr(1), help: "Time between two signs of life of a child."},
 	{name: "watchdog_timeout", kind: duration, def: "30", min: ptr(1), help: "Silence after which a child is taken as hung."},
 	{name: "orphan_grace", kind: duration, def: "10", min: ptr(0), help: "Time that a child has to end its work when its parent died."},
 	{name: "kill_after", kind: duration, def: "2", min: ptr(0), help: "Wait after graceful_shutdown_timeout before a child is killed."},
-	{name: "reload_restart", def: "changed", choices: []string{"changed", "never"}, help: "Whether a reload replaces the backends whose own options changed."},
-	{name: "warm_timeout", kind: duration, def: "60", min: ptr(1), help: "Time that a replacing child has to get ready."},
+	{name: "reload_restart", idle: true, def: "changed", choices: []string{"changed", "never"}, help: "Whether a reload replaces the backends whose own options changed."},
+	{name: "warm_timeout", idle: true, kind: duration, def: "60", min: ptr(1), help: "Time that a replacing child has to get ready."},
 	{name: "db_sync_timeout", kind: duration, def: "300", min: ptr(1), help: "Longest run of the database migrations at start."},
-	{name: "control_socket", def: "$state_path/volumed.sock", check: checkSocket, help: "Socket of status, reload and the like. Absolute, at most 107 bytes."},
+	{name: "control_socket", idle: true, def: "$state_path/volumed.sock", check: checkSocket, help: "Socket of status, reload and the like. Absolute, at most 107 bytes."},
 }}
 
 // tables are the sections with options of the service, in the order of docs.

@@ -79,6 +79,7 @@ func (p *parser) bind(s *scope, target any) (origins map[string]origin, bad []Pr
 			origins[name] = res.origin
 		}
 		p.config.settings = append(p.config.settings, Setting{s.name, name, shown(o, res), res.origin.String()})
+		p.idle(s, o, res)
 		p.inlineComment(s, o, res)
 	}
 	return origins, bad
@@ -93,6 +94,15 @@ func shown(o *option, res result) string {
 		return ""
 	}
 	return masked
+}
+
+// idle warns of a value that differs from the default and changes nothing, so that
+// nobody believes in it.
+func (p *parser) idle(s *scope, o *option, res result) {
+	same := strings.EqualFold(res.text, o.def) || strings.Contains(o.def, "$")
+	if o.idle && res.written && !same {
+		p.warn(Problem{Section: s.name, Option: o.name, Reason: "has no effect in this version"}.at(res.origin))
+	}
 }
 
 // inlineComment warns of the commonest surprise of the dialect.

@@ -38,10 +38,11 @@ func TestDefaults(t *testing.T) {
 // TestCinderFile loads a file as people have it.
 func TestCinderFile(t *testing.T) {
 	c := parse(t, readFile(t, "testdata/article.conf"))
-	if len(c.Problems()) != 1 {
+	if len(c.Problems()) != 2 {
 		t.Errorf("problems: %v", join(c.Problems()))
 	}
 	mentions(t, c.Warnings, "a.conf:3: [DEFAULT] transport_url: is ignored", "[nats] url")
+	mentions(t, c.Warnings, "a.conf:6: [DEFAULT] my_ip: has no effect in this version")
 	var got []string
 	for _, b := range c.Backends {
 		got = append(got, b.ServiceHost(c), b.VolumeDriver, b.RBDPool, b.RBDUser, b.RBDCephConf, b.VolumeBackendName)
