@@ -81,7 +81,7 @@ func move(tx operation.Tx, v *volume.Volume, to volume.Status) error {
 	from := v.Status
 	if !from.CanBecome(to) {
 		return fault.New(fault.Conflict, "volume %s is %s", v.ID, from).
-			WithHint("a volume in this status cannot become %s; see volumectl volume why %s", to, v.ID)
+			WithHint("a volume in this status cannot become %s; see volumectl operation list --resource %s", to, v.ID)
 	}
 	v.PreviousStatus, v.Status = from, to
 	return tx.UpdateVolume(v, from)

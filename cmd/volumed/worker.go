@@ -122,7 +122,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 	}
 	return worker.Config{
 		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, AvailabilityZone: b.AvailabilityZone(cfg),
-		Version: version, Node: node(), EnableNewServices: cfg.Default.EnableNewServices,
+		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		ReportInterval: cfg.Default.ReportInterval, ServiceDownTime: cfg.Default.ServiceDownTime,
 		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval,
@@ -137,13 +137,14 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 // a service has in a day, and still few enough to be taken over in seconds.
 const laneQueue = 100_000
 
-// node tells this machine in this boot; empty where the kernel does not tell.
-func node() string {
+// node tells this machine in this boot, and the place of its locks: who ran there
+// before and is not running now is dead. Empty where the kernel does not tell.
+func node(statePath string) string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(id))
+	return strings.TrimSpace(string(id)) + ":" + statePath
 }
 
 // Slots of the backend's native threads that are kept for short calls.
