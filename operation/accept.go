@@ -37,11 +37,9 @@ func (e *Engine) Submit(ctx context.Context, r Request) (volume.Operation, error
 		return volume.Operation{}, fault.New(fault.Unavailable, "%s takes no requests now", e.cfg.Fence.Host).WithRetryAfter(retryFirst)
 	}
 	defer e.running.Done()
-	if err := e.lanes[d.lane].admit(); err != nil {
-		return volume.Operation{}, err
-	}
-	a, err := e.record(op)
-	if err != nil || a.prior {
+	full := e.lanes[d.lane].admit()
+	a, err := e.record(op, full)
+	if full == nil && (err != nil || a.prior) {
 		e.lanes[d.lane].leave()
 	}
 	if err != nil {
@@ -84,26 +82,45 @@ type acceptance struct {
 	prior   bool     // the request was accepted before; there is nothing to run
 }
 
-// record writes the acceptance of an operation.
-func (e *Engine) record(op *volume.Operation) (a acceptance, err error) {
+// record writes the acceptance of an operation. With an error in full, nothing new
+// is accepted, but what was accepted before is still found.
+func (e *Engine) record(op *volume.Operation, full error) (a acceptance, err error) {
 	crashpoint.At(op.Method, "accept", "before")
 	defer crashpoint.At(op.Method, "accept", "after")
 	err = e.write(e.hard, func(tx Tx) (err error) {
+		if full != nil {
+			a, err = prior(tx, op)
+			if err == nil && !a.prior {
+				err = full
+			}
+			return err
+		}
 		a, err = e.accept(tx, *op)
 		return err
 	})
 	return a, err
 }
 
+// prior returns what was accepted before under the request id: an acceptance that
+// is not prior if there is nothing, Conflict if it was another request.
+func prior(tx Tx, op *volume.Operation) (acceptance, error) {
+	found, err := tx.OperationByRequest(op.ProjectID, op.RequestID)
+	switch {
+	case errors.Is(err, fault.NotFound):
+		return acceptance{}, nil
+	case err != nil:
+		return acceptance{}, err
+	case found.ArgHash != op.ArgHash:
+		return acceptance{}, fault.New(fault.Conflict, "request id %s was used for another request: %s of %s", op.RequestID, found.Method, found.Resource).
+			WithField("request_id").WithBlockers("operation " + found.ID)
+	default:
+		return acceptance{op: found, prior: true}, nil
+	}
+}
+
 // accept writes the operation and what its method wants written with it.
 func (e *Engine) accept(tx Tx, op volume.Operation) (a acceptance, err error) {
-	switch prior, err := tx.OperationByRequest(op.ProjectID, op.RequestID); {
-	case err == nil && prior.ArgHash == op.ArgHash:
-		return acceptance{op: prior, prior: true}, nil
-	case err == nil:
-		return a, fault.New(fault.Conflict, "request id %s was used for another request: %s of %s", op.RequestID, prior.Method, prior.Resource).
-			WithField("request_id").WithBlockers("operation " + prior.ID)
-	case !errors.Is(err, fault.NotFound):
+	if a, err = prior(tx, &op); err != nil || a.prior {
 		return a, err
 	}
 	if a.definition, a.bound, err = e.bindOperation(&op); err != nil {

@@ -258,8 +258,16 @@ func TestFullLane(t *testing.T) {
 		w.know(making("make", g.step("wait")))
 		e := w.process()
 		w.submit(e, "make", args{})
-		last := w.submit(e, "make", args{})
-		_, err := e.Submit(t.Context(), w.request("make", args{}))
+		again := w.request("make", args{})
+		last, err := e.Submit(t.Context(), again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What was accepted before is no new work.
+		if op, err := e.Submit(t.Context(), again); err != nil || op.ID != last.ID {
+			t.Errorf("the same request in a full lane: %v, %v", op.ID, err)
+		}
+		_, err = e.Submit(t.Context(), w.request("make", args{}))
 		if !errors.Is(err, fault.Overloaded) || fault.Of(err).RetryAfter == 0 {
 			t.Errorf("got %v", err)
 		}
