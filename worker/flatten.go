@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -41,6 +42,17 @@ func (w *Worker) flattenVolume() operation.Method[flattening] {
 				return w.driver.FlattenVolume(ctx, f.Image, t.Progress)
 			},
 		}},
+		Undo:   w.mendFlattened,
 		Finish: func(operation.Tx, *operation.Task, *flattening, error) error { return nil },
 	}
+}
+
+// mendFlattened makes sure that the volume can be used as it is, after a process
+// that died in the middle.
+func (w *Worker) mendFlattened(ctx context.Context, t *operation.Task, f *flattening, _ error) error {
+	mender, able := driver.As[driver.Mender](w.driver)
+	if !able || !t.Repeat() {
+		return nil
+	}
+	return mender.MendFlattened(ctx, f.Image)
 }

@@ -196,3 +196,31 @@ func TestCreateTooLarge(t *testing.T) {
 	}
 	empty(t, d)
 }
+
+// A flatten that is cut off after the snapshot that lived on for the clone went
+// with it: nobody can open the image, and it has all of its data.
+func TestFlattenEndsWhatADeathLeft(t *testing.T) {
+	_, d := fresh(t)
+	source := create(t, d, "volume-1")
+	fill(t, d, source)
+	snap := snapshot(t, d, source, "snapshot-1")
+	c := clone(t, d, "volume-2", snap)
+	header := "rbd_header." + c.ImageID
+	before, err := d.control.io.GetOmapValues(header, "", "", 100)
+	wantKind(t, "", err)
+	wantKind(t, "", d.DeleteSnapshot(t.Context(), snap))
+	wantKind(t, "", d.FlattenVolume(t.Context(), c, nil))
+	// As it was before the last part.
+	wantKind(t, "", d.control.io.SetOmap(header, before))
+	_, err = d.open(d.control, c, rbd.OpenImageReadOnly)
+	wantKind(t, fault.NotFound, err)
+
+	wantKind(t, "", d.FlattenVolume(t.Context(), c, nil))
+	if parent := parentOf(t, d, c); parent != "" {
+		t.Errorf("it is still a clone of %s", parent)
+	}
+	wantKind(t, "", d.ExtendVolume(t.Context(), c, 2))
+	wantKind(t, "", remove(t, d, c))
+	wantKind(t, "", remove(t, d, source))
+	empty(t, d)
+}

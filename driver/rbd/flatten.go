@@ -26,7 +26,7 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 	if err := d.control.read(); err != nil {
 		return err // over the data connection it would hang
 	}
-	img, err := d.open(d.data, v, rbd.OpenImage)
+	img, err := d.openClone(ctx, d.data, v, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
