@@ -37,7 +37,8 @@ var (
 	insertService = insertInto("services", serviceColumns) + " RETURNING " + serviceRow
 	// The rest of the row is the operator's, or tells of the process before.
 	takeService = `UPDATE services SET topic = $3, cluster_name = $4, epoch = $5, phase = $6, reason = $7,
-		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11, node = $12, ceph_addrs = NULL
+		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11, node = $12,
+		ceph_addrs = CASE WHEN node = $12 AND node <> '' THEN ceph_addrs END
 		WHERE host = $1 AND "binary" = $2 RETURNING ` + serviceRow
 )
 
@@ -49,7 +50,9 @@ var (
 //
 // before is the row as the process before has left it, and its age; the zero
 // value for a new service. Its clients of the cluster may be fenced if it is dead.
-// The new row has no addresses until a Heartbeat writes them. On PostgreSQL writes
+// Until a Heartbeat writes others, the new row has the addresses of the process
+// before, if that ran on the same node: should this one die before it has fenced
+// them, its successor knows them too. On PostgreSQL writes
 // that are under way under an older epoch are waited for.
 func (db *DB) TakeOver(ctx context.Context, s volume.Service) (row volume.Service, before volume.ServiceState, err error) {
 	err = db.engine.write(ctx, true, func(q *session) error {

@@ -14,15 +14,26 @@ import (
 // minute for the cluster to notice. It is a matter of speed only, so a failure
 // is told and nothing more.
 func (w *Worker) fencePredecessor(ctx context.Context) {
-	addrs := w.before.CephAddrs
-	dead := w.before.Node == w.cfg.Node && w.cfg.Node != "" || w.before.Age > w.cfg.ServiceDownTime
+	addrs := w.unfenced()
 	fencer, able := driver.As[driver.Fencer](w.driver)
-	if len(addrs) == 0 || !dead || !able {
+	if len(addrs) == 0 || !able {
 		return
 	}
+	defer w.attempted.Store(true)
 	if err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), addrs); err != nil {
 		w.log.Warn("connections of the process before are not fenced; what it had open is free in half a minute", "addrs", addrs, "error", err)
 		return
 	}
 	w.log.Info("fenced the connections of the process before", "addrs", addrs)
+}
+
+// unfenced returns the addresses of the dead that are still to be fenced. They stay
+// in the row so long, beside our own: should this process die before it has done
+// so, its successor does it.
+func (w *Worker) unfenced() []string {
+	dead := w.before.Node == w.cfg.Node && w.cfg.Node != "" || w.before.Age > w.cfg.ServiceDownTime
+	if !dead || w.attempted.Load() {
+		return nil
+	}
+	return w.before.CephAddrs
 }

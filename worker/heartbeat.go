@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/volumed/volumed/operation"
@@ -38,7 +39,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	phase, reason := w.health.now()
 	var addrs []string
 	if w.driver != nil {
-		addrs = w.driver.Addrs()
+		addrs = slices.Concat(w.driver.Addrs(), w.unfenced())
 	}
 	err := w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
 	switch {

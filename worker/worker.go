@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -33,11 +34,12 @@ type Worker struct {
 	server *rpc.Server
 	events *rpc.Events
 
-	health  *health
-	stats   statsCache
-	batches *batches
-	opened  chan struct{} // closed when the engine takes requests
-	fenced  chan error    // holds ErrFenced once that is known
+	health    *health
+	stats     statsCache
+	batches   *batches
+	opened    chan struct{} // closed when the engine takes requests
+	fenced    chan error    // holds ErrFenced once that is known
+	attempted atomic.Bool   // to fence the process before
 
 	background sync.WaitGroup // what goes on beside the work, until drain
 }
@@ -134,6 +136,8 @@ func (w *Worker) connect(ctx context.Context) (c connections) {
 // open claims what is unfinished, subscribes, and begins to work.
 func (w *Worker) open(ctx context.Context) error {
 	w.background.Go(func() { w.fencePredecessor(context.WithoutCancel(ctx)) })
+	var noted sync.WaitGroup // before anything is opened: who comes after us must know whom to fence
+	noted.Go(func() { _ = w.beat(ctx) })
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),
@@ -163,6 +167,7 @@ func (w *Worker) open(ctx context.Context) error {
 		return errors.Join(err, w.server.Stop(ctx))
 	}
 	w.health.set("bus", "")
+	noted.Wait()
 	w.engine.Start()
 	close(w.opened)
 	w.health.enter(volume.Ready)

@@ -73,6 +73,13 @@ func testServices(t *testing.T, url string) {
 	if state := theService(t, db); len(state.CephAddrs) != 0 {
 		t.Errorf("addresses = %v", state.CephAddrs)
 	}
+	// On the same node they stay, for a successor of one that dies at once.
+	beat(t, db, operation.Fence{Host: offer.Host, Epoch: 2}, volume.Ready, "", addrs)
+	for range 2 {
+		if _, before, err = db.TakeOver(t.Context(), offer); err != nil || !cmp.Equal(before.CephAddrs, addrs) {
+			t.Errorf("addresses of the dead: %v, %v", before.CephAddrs, err)
+		}
+	}
 
 	// First starts at once make one row, and every process its own epoch.
 	dbs := []*store.DB{db, Reopen(t, url)}
