@@ -35,6 +35,7 @@ var measurements = []measurement{
 	{"kill", measureKill},
 	{"memory", measureMemory},
 	{"idle", measureIdle},
+	{"audit", measureAudit},
 }
 
 func main() {
