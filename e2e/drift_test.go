@@ -89,8 +89,9 @@ type drift struct {
 	found, stays []string
 
 	lost, grown, shrunk, tagged, locked, watched volume.Volume
-	source, orphan                               volume.Volume
+	source, orphan, broken                       volume.Volume
 	trashed                                      string // image id
+	removed                                      []volume.Volume
 	unsnapped                                    volume.Snapshot
 	watcher                                      *watcher
 }
@@ -147,6 +148,20 @@ func (s *service) makeDrift() *drift {
 	d.trashed = s.imageID(name)
 	rbd("trash", "mv", name)
 	s.sql("UPDATE volumes SET image_id = ? WHERE id = ?", d.trashed, deleted.ID) // stray_trash
+	for _, half := range []bool{false, true} {                                   // row_missing, of volumes of ours
+		v, name := made(1)
+		s.deleteVolume(v.ID)
+		s.quiet()
+		rbd("create", "--size", "1G", name)
+		id := s.imageID(name)
+		s.sql("UPDATE volumes SET image_id = ? WHERE id = ?", id, v.ID)
+		if half {
+			s.behead(id)
+		}
+		d.removed = append(d.removed, v)
+	}
+	d.broken, _ = made(1)
+	s.behead(d.broken.ImageID) // image_broken
 	stranger := d.pool + "volume-" + uuid.NewString()
 	rbd("create", "--size", "1G", stranger)
 	rbd("trash", "mv", stranger) // stray_trash
@@ -157,12 +172,13 @@ func (s *service) makeDrift() *drift {
 	d.watcher = s.watch(name) // stray_watcher
 
 	d.found = []string{
-		"foreign_image", "image_missing", "image_renamed", "image_replaced", "image_trashed", "parent_differs", "row_missing",
+		"foreign_image", "image_broken", "image_missing", "image_renamed", "image_replaced", "image_trashed", "parent_differs",
+		"row_missing", "row_missing", "row_missing",
 		"size_differs", "size_differs", "snapshot_missing", "stray_clone_snapshot", "stray_clone_snapshot", "stray_clone_snapshot",
 		"stray_lock", "stray_setting", "stray_snapshot", "stray_snapshot", "stray_trash", "stray_trash", "stray_watcher",
 	}
 	d.stays = []string{
-		"foreign_image", "image_replaced", "image_trashed", "parent_differs", "row_missing", "stray_clone_snapshot", "stray_snapshot", "stray_trash",
+		"foreign_image", "image_broken", "image_replaced", "image_trashed", "parent_differs", "row_missing", "stray_clone_snapshot", "stray_snapshot", "stray_trash",
 	}
 	return d
 }
@@ -172,13 +188,12 @@ func (d *drift) check() {
 	t := d.t
 	t.Helper()
 	sizes := map[string]int64{}
-	var entries []struct {
-		Image, Snapshot string
-		Size            int64
-	}
-	d.rbdJSON(&entries, "ls", "--long", d.pools[0])
-	for _, e := range entries {
-		sizes[e.Image] = e.Size
+	for _, name := range d.images(0) { // ls --long fails with what is broken
+		var info struct{ Size int64 }
+		if name == "lost" || strings.HasPrefix(name, "volume-") && name != "volume-"+d.broken.ID {
+			d.rbdJSON(&info, "info", d.pool+name)
+			sizes[name] = info.Size
+		}
 	}
 	if sizes["volume-"+d.lost.ID] == 0 || sizes["lost"] != 0 {
 		t.Errorf("the lost image was not found again: %v", sizes)
@@ -187,6 +202,12 @@ func (d *drift) check() {
 		now, err := d.client.GetVolume(t.Context(), rpc.VolumeIDRequest{VolumeID: v.ID})
 		if err != nil || now.Volume.Size != want || sizes["volume-"+v.ID] != want*volume.GiB {
 			t.Errorf("volume %s has %d GiB, image %d bytes, want %d GiB, %v", v.ID, now.Volume.Size, sizes["volume-"+v.ID], want, err)
+		}
+	}
+	images := d.images(0)
+	for _, v := range d.removed {
+		if slices.Contains(images, "volume-"+v.ID) {
+			t.Errorf("the image of the deleted volume %s is still there", v.ID)
 		}
 	}
 	names := d.snapshots(d.source.ID)
@@ -249,6 +270,14 @@ func (s *service) watch(image string) *watcher {
 		return nil
 	})
 	return w
+}
+
+// behead removes the header of an image, as a removal does that dies half way.
+func (s *service) behead(id string) {
+	s.t.Helper()
+	if out, err := exec.Command("rados", "--conf", s.ceph.Conf, "--pool", s.pools[0], "rm", "rbd_header."+id).CombinedOutput(); err != nil {
+		s.t.Fatalf("rados rm: %v\n%s", err, out)
+	}
 }
 
 // imageID is the internal id of an image.
