@@ -41,6 +41,9 @@ type service struct {
 	state string
 	log   *syncBuffer
 
+	binary string   // testenv.Binary unless given
+	env    []string // more than this process has
+
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed when cmd has ended
 	conn   *rpc.Conn
@@ -117,7 +120,11 @@ func started(t *testing.T, o options) *service {
 // still runs then.
 func (s *service) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(testenv.Binary(s.t), "--config-file", s.conf)
+	if s.binary == "" {
+		s.binary = testenv.Binary(s.t)
+	}
+	s.cmd = exec.Command(s.binary, "--config-file", s.conf)
+	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	if err := s.cmd.Start(); err != nil {

@@ -15,17 +15,23 @@ import (
 // it, and with tags such as crashpoints beside those that go-ceph needs.
 func Binary(t testing.TB, tags ...string) string {
 	t.Helper()
-	return build(t, "volumed", true, tags)
+	return build(t, "volumed", true, raceDetector(), tags)
+}
+
+// QuickBinary is Binary without the race detector in any case, for tests that start hundreds of processes.
+func QuickBinary(t testing.TB, tags ...string) string {
+	t.Helper()
+	return build(t, "volumed", true, false, tags)
 }
 
 // Volumectl returns the path of a volumectl built from the tree as it is now: without cgo, as it is shipped.
 func Volumectl(t testing.TB) string {
 	t.Helper()
-	return build(t, "volumectl", false, nil)
+	return build(t, "volumectl", false, false, nil)
 }
 
 // build leaves the binary in a place that is kept between runs: go build does nothing when it is up to date.
-func build(t testing.TB, name string, cgo bool, tags []string) string {
+func build(t testing.TB, name string, cgo, race bool, tags []string) string {
 	t.Helper()
 	root, err := repoRoot()
 	if err != nil {
@@ -34,9 +40,9 @@ func build(t testing.TB, name string, cgo bool, tags []string) string {
 	args := []string{"build"}
 	if cgo {
 		tags = append([]string{cephTag(t, root)}, tags...)
-		if raceDetector() {
-			args = append(args, "-race")
-		}
+	}
+	if race {
+		args = append(args, "-race")
 	}
 	variant := strings.Join(append(args, tags...), "-")
 	path := filepath.Join(root, ".dev", variant, name)

@@ -1,0 +1,264 @@
+package e2e
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/volumed/volumed/internal/testenv"
+	"github.com/volumed/volumed/rpc"
+)
+
+// arena is a service that is killed at one point after the other, with a pool, a
+// database and a bus of its own. The bus is not the embedded one, so that clients
+// outlive the supervisor.
+type arena struct {
+	*service
+	group  *testing.T // whom the processes belong to; t is the cell's
+	format int        // of clones
+	crash  string     // VOLUMED_CRASH_DIR
+	record string     // VOLUMED_CRASH_RECORD
+	pool   *pool
+	tables *sql.DB
+
+	sourceID, snapshotID string   // what others are made of
+	doomed               string   // the volume that is to be deleted
+	flattened            []string // volumes that may have no parent any more
+	checked              map[string]int64
+}
+
+func matrixBinary(t *testing.T) string { return testenv.QuickBinary(t, "crashpoints") }
+
+func newArena(t *testing.T, binary string, format int) *arena {
+	t.Helper()
+	url := testenv.NATS(t)
+	o := options{
+		nats: url, defaults: "report_interval = 1\nservice_down_time = 10\n",
+		sections: "[launcher]\nrestart_burst = 1000\nrestart_max = 1\n",
+	}
+	s := newService(t, o)
+	if format == 1 {
+		s.configure("rbd_user = ", "rbd_clone_format = 1\nrbd_user = ")
+	}
+	dir := filepath.Dir(s.conf)
+	a := &arena{service: s, group: t, format: format, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"), checked: map[string]int64{}}
+	for _, d := range []string{s.state, a.crash} {
+		if err := os.MkdirAll(d, 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The tests look for the address where the embedded bus leaves it.
+	if err := os.WriteFile(filepath.Join(s.state, "bus.url"), []byte(url), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.binary, s.env = binary, []string{"VOLUMED_CRASH_DIR=" + a.crash, "VOLUMED_CRASH_RECORD=" + a.record}
+	a.pool = openPool(t, s.ceph, s.pools[0])
+	s.start()
+	s.connect()
+	s.client = rpc.NewClient(s.conn, rpc.Options{Timeout: 200 * time.Millisecond})
+	s.ready()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.state, "volumed.sqlite")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	a.tables = db
+	return a
+}
+
+// configure replaces a part of the configuration.
+func (s *service) configure(old, now string) {
+	s.t.Helper()
+	text, err := os.ReadFile(s.conf)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(s.conf, []byte(strings.ReplaceAll(string(text), old, now)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// revive starts the supervisor again, as soon as it is dead.
+func (a *arena) revive() {
+	a.t.Helper()
+	<-a.ended
+	cell := a.t
+	a.t = a.group // what is started now lives on after the cell
+	a.start()
+	a.t = cell
+}
+
+// abandon kills what is left, and returns what was recorded.
+func (a *arena) abandon() []point {
+	_ = syscall.Kill(-a.cmd.Process.Pid, syscall.SIGKILL)
+	<-a.ended
+	return a.recorded()
+}
+
+// recorded returns the points that the processes of the arena have passed.
+func (a *arena) recorded() (points []point) {
+	data, err := os.ReadFile(a.record)
+	if err != nil {
+		a.group.Error(err)
+	}
+	for name := range strings.FieldsSeq(string(data)) {
+		points = append(points, point(name))
+	}
+	return points
+}
+
+// file is where a point is armed.
+func (a *arena) file(point string) string {
+	return filepath.Join(a.crash, strings.ReplaceAll(point, "/", "%"))
+}
+
+// arm has whoever comes to the point do what action says.
+func (a *arena) arm(point, action string) {
+	a.t.Helper()
+	if err := os.WriteFile(a.file(point)+".new", []byte(action), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.Rename(a.file(point)+".new", a.file(point)); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *arena) disarm(point string) {
+	a.t.Helper()
+	if err := os.Remove(a.file(point)); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// reached waits until somebody has died at the point.
+func (a *arena) reached(point string) {
+	a.t.Helper()
+	a.within(15*time.Second, "the point "+point+" is reached", func() error {
+		if _, err := os.Stat(a.file(point)); err == nil {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+}
+
+// within polls until f succeeds, for at most the time d.
+func (a *arena) within(d time.Duration, what string, f func() error) {
+	a.t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(d)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			a.t.Fatalf("%s: still not after %s: %v", what, d, err)
+		}
+	}
+}
+
+// ints runs a query for one row of numbers.
+func (a *arena) ints(query string, args ...any) []int64 {
+	a.t.Helper()
+	rows, err := a.tables.Query(query, args...)
+	if err != nil {
+		a.t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		a.t.Fatalf("%s: no row, %v", query, err)
+	}
+	values, dest := make([]int64, len(columns)), make([]any, len(columns))
+	for i := range values {
+		dest[i] = &values[i]
+	}
+	if err := errors.Join(rows.Scan(dest...), rows.Err()); err != nil {
+		a.t.Fatalf("%s: %v", query, err)
+	}
+	return values
+}
+
+// counts returns how many volumes and snapshots the tables have.
+func (a *arena) counts() (volumes, snapshots int) {
+	a.t.Helper()
+	n := a.ints(`SELECT (SELECT count(*) FROM volumes WHERE deleted_at IS NULL), (SELECT count(*) FROM snapshots WHERE deleted_at IS NULL)`)
+	return int(n[0]), int(n[1])
+}
+
+// empty deletes everything, and sees that nothing is left.
+func (a *arena) empty() {
+	a.t = a.group
+	a.t.Helper()
+	remove := func(id string) error {
+		_, err := a.client.DeleteVolume(a.t.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id}, wait)
+		return err
+	}
+	// Clones go first: where they are of format 1, their snapshots cannot go before.
+	a.each("SELECT id FROM volumes WHERE deleted_at IS NULL AND id <> $1", remove, a.sourceID)
+	a.quiet()
+	a.each("SELECT id FROM snapshots WHERE deleted_at IS NULL", func(id string) error {
+		_, err := a.client.DeleteSnapshot(a.t.Context(), a.backend(0), rpc.DeleteSnapshotRequest{SnapshotID: id}, wait)
+		return err
+	})
+	a.each("SELECT id FROM volumes WHERE deleted_at IS NULL", remove)
+	a.quiet()
+	if left := a.pool.objects(a.t, "rbd_id.", "rbd_header.", "rbd_data."); len(left) > 0 {
+		a.t.Errorf("left in the pool when everything is deleted: %v", left)
+	}
+}
+
+// each runs f for each id of a query, all at once.
+func (a *arena) each(query string, f func(id string) error, args ...any) {
+	a.t.Helper()
+	ids := a.strings(query, args...)
+	errs := make(chan error)
+	for _, id := range ids {
+		go func() { errs <- f(id) }()
+	}
+	for range ids {
+		if err := <-errs; err != nil {
+			a.t.Error(err)
+		}
+	}
+}
+
+// strings returns a column of strings.
+func (a *arena) strings(query string, args ...any) (values []string) {
+	a.t.Helper()
+	rows, err := a.tables.Query(query, args...)
+	if err != nil {
+		a.t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			a.t.Fatalf("%s: %v", query, err)
+		}
+		values = append(values, v)
+	}
+	if err := rows.Err(); err != nil {
+		a.t.Fatalf("%s: %v", query, err)
+	}
+	return values
+}
+
+// unfinished returns an error that tells the first operation that has not ended.
+func (a *arena) unfinished() error {
+	ops := a.strings(`SELECT method || ': ' || status || ', step ' || step || ', attempt ' || attempt || ', ' || reason
+		FROM operations WHERE finished_at IS NULL ORDER BY created_at`)
+	if len(ops) > 0 {
+		return fmt.Errorf("%d operations, such as %s", len(ops), ops[0])
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// ask is one request; it may be sent any number of times.
+type ask func(o rpc.CallOptions) (*volume.Operation, error)
+
+// method is how the matrix runs one.
+type method struct {
+	// first and last are its steps, the same where it has only one.
+	first, last string
+	// prepare makes what the request needs.
+	prepare func(a *arena) ask
+	// check looks at what it has done, after a success.
+	check func(c *cell)
+	// volumes and snapshots are how many more there are when it has succeeded.
+	volumes, snapshots int
+}
+
+var methods = map[string]method{
+	"create_volume": {
+		first: "create", last: "create", volumes: 1,
+		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1}) },
+	},
+	"create_volume_from_snapshot": {
+		first: "clone", last: "clone", volumes: 1,
+		prepare: func(a *arena) ask {
+			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: a.sourceSnapshot(), Size: 2})
+		},
+	},
+	"create_cloned_volume": {
+		first: "snapshot", last: "clone", volumes: 1,
+		prepare: func(a *arena) ask {
+			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: a.source(), Size: 2})
+		},
+	},
+	"drop_clone_snapshot": { // the clone that it follows
+		first: "wait", last: "remove", volumes: 1,
+		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()}) },
+	},
+	"delete_volume": {
+		first: "trash", last: "trash", volumes: -1,
+		prepare: func(a *arena) ask { return a.asksForDelete(a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID) },
+	},
+	"purge_volume": { // the delete that it follows
+		first: "purge", last: "purge", volumes: -1,
+		prepare: func(a *arena) ask {
+			v := a.createVolume(rpc.CreateVolumeRequest{Size: 1})
+			if a.format == 1 { // whose clone has left a snapshot behind
+				a.deleteVolume(a.createVolume(rpc.CreateVolumeRequest{SourceVolID: v.ID}).ID)
+				a.quiet()
+			}
+			return a.asksForDelete(v.ID)
+		},
+	},
+	"extend_volume": {
+		first: "extend", last: "extend",
+		check: func(c *cell) {
+			if n := c.ints("SELECT size FROM volumes WHERE id = (SELECT resource_id FROM operations WHERE request_id = $1)", c.requestID); n[0] != 2 {
+				c.t.Errorf("the extended volume has %d GiB", n[0])
+			}
+		},
+		prepare: func(a *arena) ask {
+			req := rpc.ExtendVolumeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID, NewSize: 2}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.ExtendVolume(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"flatten_volume": {
+		first: "flatten", last: "flatten",
+		check: func(c *cell) {
+			if parent := c.pool.inspect(c.t, c.flattened[len(c.flattened)-1]).parent; parent != "" {
+				c.t.Errorf("the flattened volume is still a clone of %s", parent)
+			}
+		},
+		prepare: func(a *arena) ask {
+			req := rpc.FlattenVolumeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()}).ID}
+			a.flattened = append(a.flattened, req.VolumeID)
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.FlattenVolume(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"create_snapshot": {
+		first: "snapshot", last: "snapshot", snapshots: 1,
+		prepare: func(a *arena) ask {
+			req := rpc.CreateSnapshotRequest{VolumeID: a.source()}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.CreateSnapshot(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"delete_snapshot": {
+		first: "remove", last: "remove", snapshots: -1,
+		prepare: func(a *arena) ask {
+			req := rpc.DeleteSnapshotRequest{SnapshotID: a.createSnapshot(a.source()).ID}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.DeleteSnapshot(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"wait_operation": { // which changes nothing, but answers for what does
+		prepare: func(a *arena) ask {
+			op, err := a.asksForVolume(rpc.CreateVolumeRequest{Size: 1})(wait)
+			a.succeeded("create_volume", op, err)
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.WaitOperation(a.group.Context(), a.backend(0), rpc.OperationRequest{OperationID: op.ID}, o)
+				return &reply.Operation, err
+			}
+		},
+	},
+}
+
+func (a *arena) asksForVolume(req rpc.CreateVolumeRequest) ask {
+	return func(o rpc.CallOptions) (*volume.Operation, error) {
+		reply, err := a.client.CreateVolume(a.group.Context(), a.backend(0), req, o)
+		return reply.Operation, err
+	}
+}
+
+func (a *arena) asksForDelete(id string) ask {
+	a.doomed = id
+	return func(o rpc.CallOptions) (*volume.Operation, error) {
+		reply, err := a.client.DeleteVolume(a.group.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id}, o)
+		return reply.Operation, err
+	}
+}
+
+// source returns a volume with data, from which others are made.
+func (a *arena) source() string {
+	if a.sourceID == "" {
+		a.sourceID = a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID
+		a.pool.write(a.t, a.sourceID)
+	}
+	return a.sourceID
+}
+
+// sourceSnapshot returns a new snapshot of the source.
+func (a *arena) sourceSnapshot() string {
+	a.snapshotID = a.createSnapshot(a.source()).ID
+	return a.snapshotID
+}
+
+// Every method that has a point must be in the table.
+func TestMatrixKnowsEveryMethod(t *testing.T) {
+	for _, p := range listedPoints(t, matrixBinary(t)) {
+		if name := p.method(); name != "service" && methods[name].prepare == nil {
+			t.Errorf("the matrix does not know how to run %s, which has the point %s", name, p)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/ceph/go-ceph/rados"
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/internal/testenv"
+	"github.com/volumed/volumed/volume"
+)
+
+// pool looks at a pool from outside of the service, and does to it what a death
+// inside librbd would have left.
+type pool struct {
+	io *rados.IOContext
+}
+
+func openPool(t *testing.T, ceph *testenv.CephEnv, name string) *pool {
+	t.Helper()
+	conn, err := rados.NewConnWithUser("admin")
+	if err == nil {
+		err = errors.Join(conn.ReadConfigFile(ceph.Conf), conn.Connect())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	io, err := conn.OpenIOContext(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { io.Destroy(); conn.Shutdown() })
+	return &pool{io}
+}
+
+// images returns the ids of the images by their names.
+func (p *pool) images(t *testing.T) map[string]string {
+	t.Helper()
+	ids := map[string]string{}
+	for key, value := range p.omap(t, "rbd_directory", "name_") {
+		ids[key] = string(value[4:]) // after its length
+	}
+	return ids
+}
+
+// trash returns the entries of the trash by image id.
+func (p *pool) trash(t *testing.T) map[string][]byte {
+	t.Helper()
+	return p.omap(t, "rbd_trash", "id_")
+}
+
+func (p *pool) omap(t *testing.T, object, prefix string) map[string][]byte {
+	t.Helper()
+	values := map[string][]byte{}
+	err := p.io.ListOmapValues(object, "", prefix, 10_000, func(key string, value []byte) {
+		values[strings.TrimPrefix(key, prefix)] = value
+	})
+	if err != nil && !errors.Is(err, rados.ErrNotFound) {
+		t.Fatalf("%s: %v", object, err)
+	}
+	return values
+}
+
+// objects returns the names of the objects that begin so.
+func (p *pool) objects(t *testing.T, prefixes ...string) (names []string) {
+	t.Helper()
+	err := p.io.ListObjects(func(name string) {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(name, prefix) {
+				names = append(names, name)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// image is what an image says of itself.
+type image struct {
+	size      uint64
+	parent    string // image id; empty for none
+	snapshots []string
+	watchers  []string
+}
+
+func (p *pool) inspect(t *testing.T, volumeID string) (i image) {
+	t.Helper()
+	img, err := rbd.OpenImageReadOnly(p.io, "volume-"+volumeID, rbd.NoSnapshot)
+	if err != nil {
+		t.Fatalf("open %s: %v", volumeID, err)
+	}
+	defer img.Close()
+	size, sizeErr := img.GetSize()
+	parent, parentErr := img.GetParent()
+	if parentErr == nil {
+		i.parent = parent.Image.ImageID
+	} else if errors.Is(parentErr, rbd.ErrNotFound) {
+		parentErr = nil
+	}
+	snapshots, snapErr := img.GetSnapshotNames()
+	watchers, watchErr := img.ListWatchers()
+	if err := errors.Join(sizeErr, parentErr, snapErr, watchErr); err != nil {
+		t.Fatalf("inspect %s: %v", volumeID, err)
+	}
+	i.size = size
+	for _, s := range snapshots {
+		if kind, err := img.GetSnapNamespaceType(s.Id); err == nil && kind == rbd.SnapNamespaceTypeUser {
+			i.snapshots = append(i.snapshots, s.Name)
+		}
+	}
+	for _, w := range watchers {
+		i.watchers = append(i.watchers, w.Addr)
+	}
+	return i
+}
+
+// change opens an image for f.
+func (p *pool) change(t *testing.T, volumeID string, f func(*rbd.Image) error) {
+	t.Helper()
+	img, err := rbd.OpenImage(p.io, "volume-"+volumeID, rbd.NoSnapshot)
+	if err == nil {
+		err = errors.Join(f(img), img.Close())
+	}
+	if err != nil {
+		t.Fatalf("volume %s: %v", volumeID, err)
+	}
+}
+
+// write writes something into three objects of a volume.
+func (p *pool) write(t *testing.T, volumeID string) {
+	t.Helper()
+	p.change(t, volumeID, func(img *rbd.Image) (err error) {
+		for n := range int64(3) {
+			_, werr := img.WriteAt([]byte("some data"), n*8<<20)
+			err = errors.Join(err, werr)
+		}
+		return err
+	})
+}
+
+// volumeID is the volume that the cell's operation is about.
+func (c *cell) volumeID() string {
+	c.t.Helper()
+	return c.strings("SELECT resource_id FROM operations WHERE request_id = $1", c.requestID)[0]
+}
+
+// leaveName leaves the first thing that librbd makes of an image.
+func (c *cell) leaveName() {
+	c.t.Helper()
+	const id = "0123456789ab"
+	name := append(binary.LittleEndian.AppendUint32(nil, uint32(len(id))), id...)
+	c.must(c.pool.io.WriteFull("rbd_id.volume-"+c.volumeID(), name))
+}
+
+// leaveEmpty leaves an image that has no parent yet.
+func (c *cell) leaveEmpty() {
+	c.t.Helper()
+	opts := rbd.NewRbdImageOptions()
+	defer opts.Destroy()
+	c.must(rbd.CreateImage(c.pool.io, "volume-"+c.volumeID(), volume.GiB, opts))
+}
+
+// leaveHalf leaves an image without the last thing that librbd makes of one.
+func (c *cell) leaveHalf() {
+	c.t.Helper()
+	c.leaveEmpty()
+	c.must(c.pool.io.Delete("rbd_object_map." + c.pool.images(c.t)["volume-"+c.volumeID()]))
+}
+
+// leaveDetached leaves a clone that is flattened and does not know it.
+func (c *cell) leaveDetached() {
+	c.t.Helper()
+	header := "rbd_header." + c.pool.images(c.t)["volume-"+c.volumeID()]
+	before := c.pool.omap(c.t, header, "")
+	c.pool.change(c.t, c.volumeID(), func(img *rbd.Image) error { return img.Flatten() })
+	c.must(c.pool.io.SetOmap(header, before))
+}
+
+// leaveMoving leaves an entry in the trash that is not complete.
+func (c *cell) leaveMoving() {
+	c.t.Helper()
+	for id, entry := range c.pool.trash(c.t) {
+		const header, source, times = 6, 1, 16
+		name := 4 + int(binary.LittleEndian.Uint32(entry[header+source:]))
+		entry[header+source+name+times] = 1
+		c.must(c.pool.io.SetOmap("rbd_trash", map[string][]byte{"id_" + id: entry}))
+	}
+}
+
+// behead leaves nothing of the image but the first thing that librbd makes.
+func (c *cell) behead() {
+	c.t.Helper()
+	name := "volume-" + c.doomed
+	id := c.pool.images(c.t)[name]
+	c.must(c.pool.io.Delete("rbd_header." + id))
+	c.must(c.pool.io.RmOmapKeys("rbd_directory", []string{"name_" + name, "id_" + id}))
+}
+
+// unprotect makes of the snapshot one that was taken for clones of format 2.
+func (c *cell) unprotect() {
+	c.t.Helper()
+	c.pool.change(c.t, c.sourceID, func(img *rbd.Image) error {
+		return img.GetSnapshot("snapshot-" + c.snapshotID).Unprotect()
+	})
+}
+
+func (c *cell) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}

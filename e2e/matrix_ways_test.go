@@ -1,0 +1,94 @@
+package e2e
+
+import "strings"
+
+// way is how a point is reached.
+type way struct {
+	target string // the method that is run; the one of the point if empty
+	format int    // of clones; 2 if 0
+	// first is a point where worker and supervisor die before, so that the point
+	// is one of the recovery. While all are dead, the wish to cancel may come into
+	// the journal, and tamper does what a death inside librbd would have done.
+	first  string
+	cancel bool
+	tamper func(c *cell)
+	// spoil does the same before the request is sent.
+	spoil func(c *cell)
+	// hold is a point where the work is held up, for longer than the journal is
+	// not told of it, or until a request to cancel it has arrived.
+	hold string
+	ask  bool // for the cancel
+}
+
+// ways are tried in this order. In first and hold, %m, %f and %l are the method and
+// its first and its last step.
+var ways = []struct {
+	points []string
+	way
+}{
+	{[]string{"*/progress/*"}, way{hold: "%m/%f/before"}},
+	{[]string{"*/cancel/*"}, way{hold: "%m/%f/before", ask: true}},
+
+	{[]string{"*/undo/*/rbd.remove_image"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveName}},
+	{[]string{"create_snapshot/undo/*/rbd.unprotect_snapshot"}, way{format: 1, first: "%m/%l/after", cancel: true}},
+	{[]string{"flatten_volume/undo/*", "flatten_volume/undo/*/*"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveDetached}},
+	{[]string{"*/undo/*", "*/undo/*/*"}, way{first: "%m/%l/after", cancel: true}},
+
+	{[]string{"create_volume/create/*/rbd.remove_image"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHalf}},
+	{[]string{"create_*/clone/*/rbd.remove_image"}, way{first: "%m/clone/before/rbd.clone_image", tamper: (*cell).leaveEmpty}},
+	{[]string{"create_cloned_volume/snapshot/*/rbd.remove_snapshot"}, way{first: "create_cloned_volume/clone/after"}},
+	{[]string{"create_cloned_volume/snapshot/*/rbd.unprotect_snapshot"}, way{format: 1, first: "create_cloned_volume/snapshot/after"}},
+	{[]string{"create_volume_from_snapshot/clone/*/rbd.protect_snapshot"}, way{format: 1, spoil: (*cell).unprotect}},
+	{[]string{"flatten_volume/flatten/*/rbd.detach_parent"}, way{first: "%m/%f/before", tamper: (*cell).leaveDetached}},
+	{[]string{"delete_volume/trash/*/rbd.remove_image"}, way{spoil: (*cell).behead}},
+	{[]string{"purge_volume/purge/*/rbd.complete_trash"}, way{first: "purge_volume/purge/before", tamper: (*cell).leaveMoving}},
+	{[]string{"purge_volume/purge/*/rbd.remove_snapshot", "*/*/*/rbd.protect_snapshot", "*/*/*/rbd.unprotect_snapshot"}, way{format: 1}},
+}
+
+// victims are what is unfinished when a process dies while it takes a service
+// over: one operation of each method, with an image open where there is one.
+var victims = []point{
+	"create_volume/create/after/rbd.create_image",
+	"create_volume_from_snapshot/clone/before/rbd.resize",
+	"create_cloned_volume/snapshot/after/rbd.create_snapshot",
+	"drop_clone_snapshot/remove/before/rbd.remove_snapshot",
+	"delete_volume/trash/after/rbd.move_to_trash",
+	"purge_volume/purge/before/rbd.remove_from_trash",
+	"extend_volume/extend/before/rbd.resize",
+	"flatten_volume/flatten/before/rbd.flatten",
+	"create_snapshot/snapshot/after/rbd.create_snapshot",
+	"delete_snapshot/remove/before/rbd.remove_snapshot",
+}
+
+// waysTo returns the ways to a point: most have one.
+func waysTo(p point) (found []way) {
+	if p.method() != "service" {
+		w := wayTo(p)
+		w.target = p.method()
+		return []way{w}
+	}
+	for _, v := range victims {
+		found = append(found, way{target: v.method(), first: string(v)})
+	}
+	return found
+}
+
+// wayTo returns the way to a point of a method; where there is no other, the
+// request alone.
+func wayTo(p point) way {
+	for _, w := range ways {
+		for _, pattern := range w.points {
+			if p.is(pattern) {
+				found := w.way
+				found.first, found.hold = p.fill(found.first), p.fill(found.hold)
+				return found
+			}
+		}
+	}
+	return way{}
+}
+
+func (p point) fill(template string) string {
+	m := methods[p.method()]
+	return strings.NewReplacer("%m", p.method(), "%f", m.first, "%l", m.last).Replace(template)
+}
