@@ -237,7 +237,9 @@ func findingsTable(reports []rpc.FindingsReply) table {
 				kind += " (note)"
 			}
 			if f.Repair != nil {
-				step = strconv.Itoa(f.Repair.Step)
+				if step = strconv.Itoa(f.Repair.Step); f.Repair.Done {
+					step += " done"
+				}
 			} else if f.Hint != "" {
 				what += "; " + f.Hint
 			}

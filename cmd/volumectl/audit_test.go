@@ -59,7 +59,9 @@ func (f *fake) registerAudits() {
 		case r.Marker == "" && !r.Repairs: // a finding a page
 			reply.Findings, reply.Next = []volume.Finding{theNote}, "1"
 		default:
-			reply.Findings = []volume.Finding{theDrift}
+			found, step := theDrift, *theDrift.Repair
+			found.Repair, step.Done = &step, r.AuditID == auditStale
+			reply.Findings = []volume.Finding{found}
 		}
 		return reply, nil
 	})
@@ -109,6 +111,7 @@ func TestAuditVerbs(t *testing.T) {
 		"list of a few":   {"audit list --limit 1 -o json", 0, []string{auditDirty, "}\n  ]\n}\n"}, nil},
 		"list of a host":  {"audit list --backend dead -o json", 0, []string{`"audits": []`}, nil},
 		"show":            {"audit show " + auditDirty, 0, []string{"DRIFT", "foreign_image", "stray_snapshot"}, nil},
+		"show done":       {"audit show " + auditStale, 0, []string{"stray_snapshot", "1 done"}, nil},
 		"show json":       {"audit show -o json " + auditDirty, 0, []string{`"audit": {`, `"findings": [`}, nil},
 
 		"neither":         {"audit repair", 2, nil, []string{"plan", "apply"}},
