@@ -148,7 +148,7 @@ func (i *invocation) do(ctx context.Context) (*nats.Msg, error) {
 		case err == nil:
 			return reply, decodeError(reply)
 		case errors.Is(err, nats.ErrNoResponders):
-			if time.Since(lost) > settle {
+			if time.Since(lost) > settle && !i.conn.link.settling() {
 				return nil, i.nobody(sent)
 			}
 		case errors.Is(err, nats.ErrMaxPayload):

@@ -349,3 +349,30 @@ func TestConnect(t *testing.T) {
 		t.Errorf("it does not connect by itself: %v", err)
 	}
 }
+
+// Right after the bus is back, services may still be on their way: a call that
+// begins then waits for them, too.
+func TestCallRightAfterTheBusIsBack(t *testing.T) {
+	srv := rpctest.NewServer(t)
+	conn := rpctest.Connect(t, srv.URL())
+	c := rpc.NewClient(conn, rpc.Options{})
+	srv.Stop()
+	for conn.Connected() {
+		<-conn.Changes()
+	}
+	srv.Start()
+	if err := conn.WaitConnected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := c.CreateVolume(t.Context(), service, rpc.CreateVolumeRequest{}, rpc.CallOptions{})
+		answered <- err
+	}()
+	serve(t, srv.URL(), rpc.Config{}, func(s *rpc.Server) {
+		create(s, func(context.Context, rpc.CreateVolumeRequest) (rpc.VolumeReply, error) { return rpc.VolumeReply{}, nil })
+	})
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}

@@ -20,6 +20,8 @@ type link struct {
 	changed chan struct{} // closed at every change, and replaced
 	lost    context.Context
 	lose    context.CancelFunc // ends lost; both are replaced then
+	broken  bool               // the connection was lost at some time
+	moved   time.Time          // when it was lost or found again last; zero if it was never lost
 	notice  chan struct{}      // holds a token while a change has not been read
 	done    chan struct{}      // closed when the connection is closed for good
 }
@@ -39,12 +41,24 @@ func (l *link) change(loss bool) {
 	if loss {
 		l.lose()
 		l.lost, l.lose = context.WithCancel(context.Background())
+		l.broken = true
+	}
+	if l.broken {
+		l.moved = time.Now()
 	}
 	l.mu.Unlock()
 	select {
 	case l.notice <- struct{}{}:
 	default:
 	}
+}
+
+// settling reports whether the connection was lost or found again so lately that
+// others may not have found it yet.
+func (l *link) settling() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.moved.IsZero() && time.Since(l.moved) < settle
 }
 
 // next returns a channel that is closed at the next change.
