@@ -73,6 +73,9 @@ func (a *arena) try(t *testing.T, g goal, kill string) time.Duration {
 	if v, s := a.counts(); v != volumes || s != snapshots {
 		t.Errorf("there are %d volumes and %d snapshots, want %d and %d", v, s, volumes, snapshots)
 	}
+	if outcome.Status == volume.Cancelled && c.method.cancelled != nil {
+		c.method.cancelled(c)
+	}
 	a.checkRest()
 	a.checkService()
 	if t.Failed() {

@@ -18,6 +18,8 @@ type method struct {
 	prepare func(a *arena) ask
 	// check looks at what it has done, after a success.
 	check func(c *cell)
+	// cancelled takes back what prepare made for the operation to end.
+	cancelled func(c *cell)
 	// volumes and snapshots are how many more there are when it has succeeded.
 	volumes, snapshots int
 }
@@ -109,6 +111,29 @@ var methods = map[string]method{
 			}
 		},
 	},
+	"audit_backend": {
+		first: "compare", last: "compare",
+		prepare: func(a *arena) ask {
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.AuditBackend(a.group.Context(), a.backend(0), rpc.AuditBackendRequest{Deep: true}, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"apply_repairs": { // of a snapshot that nobody knows of
+		first: "claim", last: "repair",
+		cancelled: func(c *cell) { c.pool.unstray(c.t, c.sourceID) },
+		prepare: func(a *arena) ask {
+			a.pool.stray(a.t, a.source())
+			audit, err := a.client.AuditBackend(a.group.Context(), a.backend(0), rpc.AuditBackendRequest{}, wait)
+			a.succeeded("audit_backend", audit.Operation, err)
+			req := rpc.ApplyRepairsRequest{AuditID: audit.Audit.ID}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.ApplyRepairs(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
 	"wait_operation": { // which changes nothing, but answers for what does
 		prepare: func(a *arena) ask {
 			op, err := a.asksForVolume(rpc.CreateVolumeRequest{Size: 1})(wait)
@@ -151,8 +176,13 @@ func (a *arena) sourceSnapshot() string {
 	return a.snapshotID
 }
 
-// Every method that has a point must be in the table.
+// Every method that starts an operation, or has a point, must be in the table.
 func TestMatrixKnowsEveryMethod(t *testing.T) {
+	for _, m := range rpc.Methods() {
+		if m.Operates && methods[m.Name].prepare == nil {
+			t.Errorf("the matrix does not know how to run %s", m.Name)
+		}
+	}
 	for _, p := range listedPoints(t, matrixBinary(t)) {
 		if name := p.method(); name != "service" && methods[name].prepare == nil {
 			t.Errorf("the matrix does not know how to run %s, which has the point %s", name, p)

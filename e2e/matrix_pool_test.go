@@ -8,6 +8,7 @@ import (
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
+	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/internal/testenv"
 	"github.com/volumed/volumed/volume"
@@ -141,6 +142,25 @@ func (p *pool) write(t *testing.T, volumeID string) {
 		}
 		return err
 	})
+}
+
+// stray takes a snapshot as a clone would that did not remove it.
+func (p *pool) stray(t *testing.T, volumeID string) {
+	t.Helper()
+	p.change(t, volumeID, func(img *rbd.Image) error {
+		_, err := img.CreateSnapshot("volumed-clone-" + uuid.NewString())
+		return err
+	})
+}
+
+// unstray removes such snapshots.
+func (p *pool) unstray(t *testing.T, volumeID string) {
+	t.Helper()
+	for _, name := range p.inspect(t, volumeID).snapshots {
+		if strings.HasPrefix(name, "volumed-clone-") {
+			p.change(t, volumeID, func(img *rbd.Image) error { return img.GetSnapshot(name).Remove() })
+		}
+	}
 }
 
 // volumeID is the volume that the cell's operation is about.
