@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint bench demo generate fmt clean
+.PHONY: help deps build run test chaos lint bench demo generate fmt clean
 
 # Further build tags, such as crashpoints.
 TAGS ?=
@@ -28,7 +28,10 @@ run: build ## one-node Ceph and volumed with two RBD backends, in the foreground
 	@scripts/run
 
 test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and NATS
-	scripts/with-cluster go test -race -count=1 -tags '$(go_tags)' ./...
+	scripts/with-cluster go test -race -count=1 -timeout 20m -skip '^TestMatrix$$' -tags '$(go_tags)' ./...
+
+chaos: deps ## every method killed at every crash point on its path; minutes, and best on a machine with nothing else to do
+	scripts/with-cluster go test -count=1 -timeout 30m -run '^TestMatrix$$' -tags '$(go_tags)' ./e2e
 
 lint: deps ## formatting, vet, golangci-lint, shellcheck, go.mod
 	@scripts/install-deps --lint
