@@ -296,6 +296,11 @@ func TestRepairIsTakenUp(t *testing.T) {
 			}
 			r := s.inspect(false)
 			p.faulty.FailAfter("DeleteSnapshot", 2, fault.New(fault.Unavailable, "the answer was lost"))
+			if dies { // so that it still waits when it is looked for
+				for n := 3; n < 60; n++ {
+					p.faulty.FailBefore("DeleteSnapshot", n, fault.New(fault.Unavailable, "no answer"))
+				}
+			}
 			id := rpc.CallOptions{RequestID: uuid.NewString()}
 			must[rpc.AuditReply](t)(s.operator().ApplyRepairs(t.Context(), s.host, rpc.ApplyRepairsRequest{AuditID: r.ID}, id))
 			if dies {
