@@ -77,9 +77,9 @@ func TestImports(t *testing.T) {
 					t.Errorf("%s imports %s, which it must not: %s", name, imported, rule.why)
 				}
 			}
-			for _, library := range homes {
-				if matches(library.library, imported) && !matchesAny(library.homes, name) {
-					t.Errorf("%s imports %s, which belongs to %v: %s", name, imported, library.homes, library.why)
+			for _, home := range homes {
+				if matches(home.library, imported) && !matchesAny(home.homes, name) {
+					t.Errorf("%s imports %s, which belongs to %v: %s", name, imported, home.homes, home.why)
 				}
 			}
 		}
