@@ -175,7 +175,7 @@ func TestUnknownOutcomeOfAccept(t *testing.T) {
 					return
 				}
 				w.is(ids[0], volume.Succeeded)
-				if w.backend.made[ids[0]] != 1 || load(e, Work) != [2]int{} {
+				if w.backend.times(ids[0]) != 1 || load(e, Work) != [2]int{} {
 					t.Error("the operation has not run once")
 				}
 			})

@@ -36,8 +36,8 @@ func TestTakeOver(t *testing.T) {
 			if end := w.ends(next, id, volume.Succeeded); end.Attempt != 2 || end.Epoch != 2 {
 				t.Errorf("ended as %+v", end)
 			}
-			if w.backend.made[id] != 1 {
-				t.Errorf("%d effects", w.backend.made[id])
+			if w.backend.times(id) != 1 {
+				t.Errorf("%d effects", w.backend.times(id))
 			}
 		}
 		pass(time.Minute)
@@ -249,8 +249,8 @@ func (w *world) atRest() {
 		if !op.Status.Terminal() {
 			w.t.Errorf("%s is %s: %s", op.Method, op.Status, op.Reason)
 		}
-		if want := op.Status == volume.Succeeded; w.backend.has(id) != want || want && w.backend.made[id] != 1 {
-			w.t.Errorf("%s is %s, and has its effect: %t, made %d times", op.Method, op.Status, w.backend.has(id), w.backend.made[id])
+		if want := op.Status == volume.Succeeded; w.backend.has(id) != want || want && w.backend.times(id) != 1 {
+			w.t.Errorf("%s is %s, and has its effect: %t, made %d times", op.Method, op.Status, w.backend.has(id), w.backend.times(id))
 		}
 		var a args
 		if err := json.Unmarshal(op.Args, &a); err != nil {

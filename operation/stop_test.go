@@ -64,7 +64,7 @@ func TestStopLeavesTheRestToTheNext(t *testing.T) {
 		hold.open()
 		next := w.process()
 		for _, id := range ids {
-			if end := w.ends(next, id, volume.Succeeded); end.Attempt < 2 || end.Epoch != 2 || w.backend.made[id] != 1 {
+			if end := w.ends(next, id, volume.Succeeded); end.Attempt < 2 || end.Epoch != 2 || w.backend.times(id) != 1 {
 				t.Errorf("ended as %+v", end)
 			}
 		}

@@ -205,6 +205,13 @@ func (b *backend) remove(key string) {
 	delete(b.there, key)
 }
 
+// times says how often key was made.
+func (b *backend) times(key string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.made[key]
+}
+
 func (b *backend) has(key string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
