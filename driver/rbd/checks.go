@@ -16,8 +16,14 @@ func (d *Driver) oldestClient() string {
 	return text
 }
 
-// warn logs what will hurt later but is no reason not to start.
-func (d *Driver) warn() {
+// lookAround prepares what calls are the faster for, and logs what will hurt later
+// but is no reason not to start.
+func (d *Driver) lookAround() {
+	for _, l := range []*link{d.control, d.data} {
+		if err := l.trustPool(); err != nil {
+			d.log.Debug("librbd validates the pool with every image", "pool", d.cfg.Pool, "error", err)
+		}
+	}
 	var applications map[string]any
 	err := d.control.mon(&applications, "osd pool application get", "pool", d.cfg.Pool)
 	if _, ok := applications["rbd"]; err == nil && !ok {
@@ -26,6 +32,26 @@ func (d *Driver) warn() {
 	if err := d.control.makeTrash(); err != nil {
 		d.log.Warn("pool cannot be written to", "pool", d.cfg.Pool, "error", err)
 	}
+}
+
+// infoObject tells of a pool that it can hold images, once librbd has found so.
+const (
+	infoObject = "rbd_info"
+	validated  = "overwrite validated"
+)
+
+// trustPool spares librbd the validation of a pool that it has validated before: it
+// would read the same answer again for every image it makes.
+func (l *link) trustPool() error {
+	said := make([]byte, len(validated)+1)
+	n, err := l.io.Read(infoObject, said, 0)
+	if err != nil {
+		return classify(err, "read what is known of the pool")
+	}
+	if string(said[:n]) != validated {
+		return nil
+	}
+	return classify(l.conn.SetConfigOption("rbd_validate_pool", "false"), "set rbd_validate_pool")
 }
 
 // makeTrash makes the object of the trash, empty, as librbd does with the first

@@ -109,11 +109,11 @@ func (d *Driver) setUp() (err error) {
 	}
 	d.features = defaultFeatures(d.option("rbd_default_features"))
 	d.cloneFormat = cloneFormat(d.cfg.CloneFormat, d.option("rbd_default_clone_format"), d.oldestClient)
-	// Nobody waits for what is only told; Close does, as for every call.
+	// Nobody waits for this; Close does, as for every call.
 	if leave, err := d.enter(context.Background()); err == nil {
 		go func() {
 			defer leave()
-			d.warn()
+			d.lookAround()
 		}()
 	}
 	return nil
