@@ -140,13 +140,16 @@ func (e *Engine) launch(t *Task) {
 	e.running.Add(1)
 	go func() {
 		defer e.running.Done()
-		t.run()
+		end := t.run()
 		e.lanes[t.lane].leave()
 		e.mu.Lock()
 		delete(e.tasks, t.op.ID)
 		delete(e.blocked, t)
 		e.mu.Unlock()
 		t.close()
+		if end != nil { // those who wait for it need not wait for the rest
+			end.announce()
+		}
 		e.wake(t.Operation())
 	}()
 }

@@ -25,10 +25,11 @@ type conclusion struct {
 // errFollower marks the refusal of a follower.
 var errFollower = errors.New("follower refused")
 
-// conclude writes the outcome, however long the journal takes to accept it.
-func (t *Task) conclude(outcome error) {
+// conclude writes the outcome, however long the journal takes to accept it. It
+// returns nil if that is left to the next process.
+func (t *Task) conclude(outcome error) *conclusion {
 	e := t.engine
-	c := conclusion{task: t, outcome: outcome}
+	c := &conclusion{task: t, outcome: outcome}
 	crashpoint.At(t.name, "finish", "before")
 	for {
 		err := e.persist(e.hard, func() error { return e.write(e.hard, c.write) })
@@ -37,16 +38,22 @@ func (t *Task) conclude(outcome error) {
 		}
 		if errors.Is(err, ErrFenced) || e.hard.Err() != nil || !c.concede(err) {
 			t.log.Warn("outcome not recorded; the next process finishes the operation", "error", err)
-			return
+			return nil
 		}
 	}
 	crashpoint.At(t.name, "finish", "after")
 	t.mu.Lock()
 	t.op = c.op
-	e.cfg.Publisher.PublishOperation(c.op)
 	t.mu.Unlock()
+	return c
+}
+
+// announce tells everybody of the end, and begins what follows it.
+func (c *conclusion) announce() {
+	e := c.task.engine
+	e.cfg.Publisher.PublishOperation(c.op)
 	e.cfg.Publisher.PublishEvent(c.event)
-	t.report(c.outcome)
+	c.task.report(c.outcome)
 	for _, a := range c.followers {
 		if !a.prior {
 			e.lanes[a.lane].enter()
@@ -129,7 +136,8 @@ func (c *conclusion) concede(err error) bool {
 // ended returns the operation with its outcome.
 func (t *Task) ended(outcome error) volume.Operation {
 	op := t.Operation()
-	op.FinishedAt, op.ETA, op.Reason, op.NextTry = now(), time.Time{}, "", time.Time{}
+	op.FinishedAt, op.ETA, op.NextTry = now(), time.Time{}, time.Time{}
+	op.Reason, op.BlockedBy, op.Hint = "", nil, ""
 	if op.StartedAt.IsZero() {
 		op.StartedAt = op.FinishedAt
 	}

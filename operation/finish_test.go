@@ -231,3 +231,25 @@ func TestWaitForOneElsewhere(t *testing.T) {
 		w.engines = append(w.engines, idle)
 	})
 }
+
+// Those who wait for an operation have it before the world is told.
+func TestWaitersComeFirst(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.know(making("make", w.effect()))
+		e := w.process()
+		asked := false
+		w.heard.ask = func(op volume.Operation) {
+			if !op.Status.Terminal() {
+				return
+			}
+			asked = true
+			if now, err := e.Wait(t.Context(), op.ID); err != nil || now.Status != op.Status {
+				t.Errorf("%v, %v", now.Status, err)
+			}
+		}
+		w.ends(e, w.submit(e, "make", args{}).ID, volume.Succeeded)
+		if !asked {
+			t.Error("the end was not published")
+		}
+	})
+}

@@ -20,6 +20,9 @@ type Method[S any] struct {
 	Lane Lane
 	// Target says how the resource is claimed.
 	Target ClaimMode
+	// Creates methods make their resource when they are accepted: nobody can have
+	// a claim on it before.
+	Creates bool
 	// Patient methods also wait, and try again, when a step is fault.Busy.
 	Patient bool
 	// Accept decides, inside the accepting transaction, whether the request can
@@ -58,6 +61,7 @@ type definition struct {
 	resource volume.ResourceType
 	lane     Lane
 	target   ClaimMode
+	creates  bool
 	patient  bool
 	// bind decodes the arguments of an operation and returns its methods.
 	bind func(args json.RawMessage) (bound, error)
@@ -86,7 +90,7 @@ func Register[S any](e *Engine, m Method[S]) {
 		panic("operation: method registered twice: " + m.Name)
 	}
 	e.methods[m.Name] = definition{
-		name: m.Name, resource: m.Resource, lane: m.Lane, target: m.Target, patient: m.Patient,
+		name: m.Name, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient,
 		bind: func(args json.RawMessage) (bound, error) { return bind(m, args) },
 	}
 }

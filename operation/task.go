@@ -115,9 +115,9 @@ func (t *Task) close() {
 	t.cancel(nil)
 }
 
-// run brings the operation to its end, or leaves it unfinished when the engine
-// stops.
-func (t *Task) run() {
+// run brings the operation to its end, and returns that; or leaves it unfinished
+// when the engine stops, and returns nil.
+func (t *Task) run() *conclusion {
 	err := t.awaitClaim()
 	if err == nil {
 		err = t.runSteps()
@@ -125,9 +125,10 @@ func (t *Task) run() {
 	if err != nil && !errors.Is(err, errLeft) && t.begun && t.undo != nil {
 		err = t.runUndo(err)
 	}
-	if !errors.Is(err, errLeft) {
-		t.conclude(err)
+	if errors.Is(err, errLeft) {
+		return nil
 	}
+	return t.conclude(err)
 }
 
 // until returns the context that ends when the task should go no further, if the

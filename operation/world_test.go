@@ -133,6 +133,7 @@ func (w *world) ends(e *Engine, id string, want volume.OperationStatus) volume.O
 	if _, err := e.Wait(ctx, id); err != nil {
 		w.t.Fatal(err)
 	}
+	synctest.Wait() // until the world is told, too
 	return w.is(id, want)
 }
 
@@ -220,12 +221,17 @@ func (b *backend) has(key string) bool {
 
 // heard is a Publisher that remembers.
 type heard struct {
+	// ask is called with everything that is published of operations.
+	ask    func(volume.Operation)
 	mu     sync.Mutex
 	ops    []volume.Operation
 	events []volume.Event
 }
 
 func (h *heard) PublishOperation(op volume.Operation) {
+	if h.ask != nil {
+		h.ask(op)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ops = append(h.ops, op)

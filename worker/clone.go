@@ -32,7 +32,7 @@ func cloneSnapshotName(operationID string) string { return "volumed-clone-" + op
 // the snapshot when the last of them is made.
 func (w *Worker) createClone() operation.Method[creation] {
 	return operation.Method[creation]{
-		Name: methodCreateClone, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
+		Name: methodCreateClone, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: w.acceptClone,
 		Steps: []operation.Step[creation]{
 			{Name: "snapshot", Free: true, Run: w.joinBatch},

@@ -32,7 +32,7 @@ type creation struct {
 
 func (w *Worker) createVolume() operation.Method[creation] {
 	return operation.Method[creation]{
-		Name: rpc.MethodCreateVolume, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
+		Name: rpc.MethodCreateVolume, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error { return w.insertVolume(tx, op, c) },
 		Steps: []operation.Step[creation]{{
 			Name: "create",
@@ -47,7 +47,7 @@ func (w *Worker) createVolume() operation.Method[creation] {
 
 func (w *Worker) createFromSnapshot() operation.Method[creation] {
 	return operation.Method[creation]{
-		Name: methodCreateFromSnapshot, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
+		Name: methodCreateFromSnapshot, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: w.acceptFromSnapshot,
 		Steps:  []operation.Step[creation]{{Name: "clone", Run: w.cloneSnapshot}},
 		Undo:   w.removeCreated, Finish: w.finishCreate,

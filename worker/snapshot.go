@@ -21,7 +21,7 @@ type snapshotting struct {
 
 func (w *Worker) createSnapshot() operation.Method[snapshotting] {
 	return operation.Method[snapshotting]{
-		Name: rpc.MethodCreateSnapshot, Resource: volume.SnapshotResource, Lane: operation.Control, Target: operation.Exclusive,
+		Name: rpc.MethodCreateSnapshot, Resource: volume.SnapshotResource, Lane: operation.Control, Target: operation.Exclusive, Creates: true,
 		Accept: w.acceptSnapshot,
 		Steps: []operation.Step[snapshotting]{{
 			Name: "snapshot",
