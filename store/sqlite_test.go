@@ -206,3 +206,33 @@ func (r *recorder) Info(message string, pairs ...any) {
 }
 
 var _ io.Closer = (*DB)(nil)
+
+// An update that leaves alone what the indexes are about does not write them.
+func TestUpdatesLeaveIndexesAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "volumed.db")
+	openAt(t, "sqlite:///"+path)
+	db, err := sqliteFile(path).pool("ro", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for query, want := range map[string]bool{updateUnmoved: false, updateVolume: true} {
+		rows, err := db.QueryContext(t.Context(), "EXPLAIN "+query, make([]any, strings.Count(query, "$"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		writes := false
+		for rows.Next() {
+			var opcode string
+			var rest any
+			if err := rows.Scan(&rest, &opcode, &rest, &rest, &rest, &rest, &rest, &rest); err != nil {
+				t.Fatal(err)
+			}
+			writes = writes || opcode == "IdxInsert"
+		}
+		if err := rows.Err(); err != nil || writes != want {
+			t.Errorf("writes indexes: %t, want %t, %v: %s", writes, want, err, query)
+		}
+	}
+}

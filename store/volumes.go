@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -8,31 +9,40 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-// volumeColumns are the columns of volumes; the first three never change, and of
-// the rest metadata has a life of its own.
+// volumeColumns are the columns of volumes: those that never change, and metadata,
+// which has a life of its own; those that the indexes are about; the rest.
 var volumeColumns = []string{
 	"id", "created_at", "metadata",
-	"_name_id", "project_id", "user_id", "display_name", "display_description", "size", "status", "previous_status",
-	"attach_status", "host", "cluster_name", "availability_zone", "snapshot_id", "source_volid", "volume_type_id",
-	"bootable", "multiattach", "image_id", "updated_at", "launched_at", "terminated_at", "deleted_at",
+	"deleted_at", "project_id", "host", "size",
+	"_name_id", "user_id", "display_name", "display_description", "status", "previous_status",
+	"attach_status", "cluster_name", "availability_zone", "snapshot_id", "source_volid", "volume_type_id",
+	"bootable", "multiattach", "image_id", "updated_at", "launched_at", "terminated_at",
 }
 
-const volumeFixed = 3
+const (
+	volumeFixed   = 3
+	volumeIndexed = 7
+)
 
 func volumeFields(v *volume.Volume) []any {
 	return []any{
 		&v.ID, timeOf(&v.CreatedAt), jsonOf(&v.Metadata),
-		&v.NameID, &v.ProjectID, &v.UserID, &v.Name, &v.Description, &v.Size, (*string)(&v.Status), (*string)(&v.PreviousStatus),
-		&v.AttachStatus, &v.Host, &v.ClusterName, &v.AvailabilityZone, &v.SnapshotID, &v.SourceVolID, &v.VolumeTypeID,
-		&v.Bootable, &v.Multiattach, &v.ImageID, timeOf(&v.UpdatedAt), timeOf(&v.LaunchedAt), timeOf(&v.TerminatedAt), timeOf(&v.DeletedAt),
+		timeOf(&v.DeletedAt), &v.ProjectID, &v.Host, &v.Size,
+		&v.NameID, &v.UserID, &v.Name, &v.Description, (*string)(&v.Status), (*string)(&v.PreviousStatus),
+		&v.AttachStatus, &v.ClusterName, &v.AvailabilityZone, &v.SnapshotID, &v.SourceVolID, &v.VolumeTypeID,
+		&v.Bootable, &v.Multiattach, &v.ImageID, timeOf(&v.UpdatedAt), timeOf(&v.LaunchedAt), timeOf(&v.TerminatedAt),
 	}
 }
 
 var (
-	selectVolumes  = "SELECT " + strings.Join(volumeColumns, ", ") + " FROM volumes"
-	selectVolume   = selectVolumes + " WHERE id = $1 AND deleted_at IS NULL"
-	selectDeleted  = selectVolumes + " WHERE id = $1 AND deleted_at IS NOT NULL"
-	insertVolume   = insertInto("volumes", volumeColumns)
+	selectVolumes = "SELECT " + strings.Join(volumeColumns, ", ") + " FROM volumes"
+	selectVolume  = selectVolumes + " WHERE id = $1 AND deleted_at IS NULL"
+	selectDeleted = selectVolumes + " WHERE id = $1 AND deleted_at IS NOT NULL"
+	insertVolume  = insertInto("volumes", volumeColumns)
+	// SQLite writes every index anew that an UPDATE names a column of. Most updates
+	// leave those as they are, and then do not name them.
+	updateUnmoved = "UPDATE volumes SET " + assignments(6, volumeColumns[volumeIndexed:]) +
+		" WHERE id = $1 AND status = $2 AND deleted_at IS NULL AND project_id = $3 AND host = $4 AND size = $5"
 	updateVolume   = "UPDATE volumes SET " + assignments(3, volumeColumns[volumeFixed:]) + " WHERE id = $1 AND status = $2"
 	countAttached  = "SELECT count(*) FROM volume_attachment WHERE volume_id = $1 AND deleted_at IS NULL"
 	volumeResource = func(id string) volume.Resource { return volume.Resource{Type: volume.VolumeResource, ID: id} }
@@ -62,7 +72,14 @@ func (t *tx) InsertVolume(v *volume.Volume) error {
 func (t *tx) UpdateVolume(v *volume.Volume, from volume.Status) error {
 	v.UpdatedAt = t.now
 	v.DeletedAt = deletedAt(v.Status, v.DeletedAt, t.now)
-	n, err := t.exec(updateVolume, append([]any{v.ID, string(from)}, volumeFields(v)[volumeFixed:]...)...)
+	fields, key := volumeFields(v), []any{v.ID, string(from)}
+	if v.DeletedAt.IsZero() {
+		n, err := t.exec(updateUnmoved, slices.Concat(key, fields[volumeFixed+1:])...) // without deleted_at
+		if err != nil || n > 0 {
+			return err
+		}
+	}
+	n, err := t.exec(updateVolume, slices.Concat(key, fields[volumeFixed:])...)
 	if err != nil {
 		return err
 	}
