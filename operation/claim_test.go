@@ -151,7 +151,7 @@ func TestPatientIsWoken(t *testing.T) {
 		tries, free := 0, false
 		purge := shared("purge", step("purge", func(_ context.Context, _ *Task, a *args) error {
 			if tries++; !free {
-				return fault.New(fault.Busy, "it has a clone").WithBlockers("volume " + a.Source)
+				return fault.New(fault.Busy, "it has a clone").WithBlockers("volume " + a.Source).WithHint("flatten it")
 			}
 			return nil
 		}))
@@ -168,12 +168,15 @@ func TestPatientIsWoken(t *testing.T) {
 		failed := w.submit(e, "impatient", args{VolumeID: "v", Source: clone.Resource.ID})
 		w.ends(e, failed.ID, volume.Failed)
 		pass(10 * time.Minute)
-		if was := w.is(op.ID, volume.Waiting); was.Reason != "it has a clone" {
-			t.Errorf("reason %q", was.Reason)
+		was := w.is(op.ID, volume.Waiting)
+		if was.Reason != "it has a clone" || len(was.BlockedBy) != 1 || was.Hint != "flatten it" {
+			t.Errorf("waits as %+v", was)
 		}
 		before, start := tries, time.Now()
 		g.open()
-		w.ends(e, op.ID, volume.Succeeded)
+		if end := w.ends(e, op.ID, volume.Succeeded); end.BlockedBy != nil || end.Hint != "" {
+			t.Errorf("ended as %+v", end)
+		}
 		if tries != before+1 || time.Since(start) > 0 {
 			t.Errorf("%d tries more, after %s", tries-before, time.Since(start))
 		}

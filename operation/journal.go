@@ -43,10 +43,13 @@ type Tx interface {
 	// OperationByRequest returns the operation that the project accepted under
 	// the request id.
 	OperationByRequest(projectID, requestID string) (volume.Operation, error)
+	// OperationOn returns the newest operation of the method on the resource that
+	// has not ended.
+	OperationOn(r volume.Resource, method string) (volume.Operation, error)
 	// InsertOperation writes a new operation. CreatedAt and UpdatedAt are set.
 	InsertOperation(op *volume.Operation) error
 	// UpdateOperation writes the columns that change in an operation's life:
-	// status, step, progress, eta, attempt, reason, next try, error, result,
+	// status, step, progress, eta, attempt, reason, blockers, hint, next try, error, result,
 	// cancel_requested, started_at, finished_at. UpdatedAt is set. A cancel that
 	// was requested stays so, whatever op says. It is fault.Conflict when the
 	// operation has ended or belongs to another epoch.
@@ -75,8 +78,10 @@ type Tx interface {
 	// is. A v with status Deleted becomes a record: DeletedAt is set.
 	UpdateVolume(v *volume.Volume, from volume.Status) error
 
-	// Snapshot, InsertSnapshot and UpdateSnapshot do the same for snapshots.
+	// Snapshot, DeletedSnapshot, InsertSnapshot and UpdateSnapshot do the same for
+	// snapshots.
 	Snapshot(id string) (volume.Snapshot, error)
+	DeletedSnapshot(id string) (volume.Snapshot, error)
 	InsertSnapshot(s *volume.Snapshot) error
 	UpdateSnapshot(s *volume.Snapshot, from volume.Status) error
 	// Snapshots returns the live snapshots of a volume, oldest first.

@@ -182,6 +182,18 @@ func (tx *memTx) OperationByRequest(projectID, requestID string) (volume.Operati
 	return volume.Operation{}, fault.New(fault.NotFound, "request %s: not found", requestID)
 }
 
+func (tx *memTx) OperationOn(r volume.Resource, method string) (newest volume.Operation, err error) {
+	for _, op := range tx.ops {
+		if op.Resource == r && op.Method == method && !op.Status.Terminal() && op.CreatedAt.After(newest.CreatedAt) {
+			newest = op
+		}
+	}
+	if newest.ID == "" {
+		err = fault.New(fault.NotFound, "no %s on %s", method, r)
+	}
+	return newest, err
+}
+
 func (tx *memTx) InsertOperation(op *volume.Operation) error {
 	if _, err := tx.OperationByRequest(op.ProjectID, op.RequestID); err == nil {
 		return fault.New(fault.Exists, "request %s exists", op.RequestID)
@@ -289,6 +301,14 @@ func (tx *memTx) UpdateSnapshot(s *volume.Snapshot, from volume.Status) error {
 	}
 	tx.snapshots[s.ID] = *s
 	return nil
+}
+
+func (tx *memTx) DeletedSnapshot(id string) (volume.Snapshot, error) {
+	s, ok := tx.snapshots[id]
+	if !ok || s.Status != volume.Deleted {
+		return volume.Snapshot{}, fault.New(fault.NotFound, "snapshot %s: not found", id)
+	}
+	return s, nil
 }
 
 func (tx *memTx) Snapshots(volumeID string) (list []volume.Snapshot, err error) {

@@ -112,7 +112,13 @@ func (t *Task) enterStep(name string) {
 	if t.op.Status == volume.Waiting {
 		t.tell() // the journal says so too, and must not any more
 	}
-	t.op.Status, t.op.Step, t.op.Reason, t.op.NextTry = volume.Running, name, "", time.Time{}
+	t.op.Status, t.op.Step = volume.Running, name
+	t.unblock()
+}
+
+// unblock forgets what the operation waited for. t.mu is held.
+func (t *Task) unblock() {
+	t.op.Reason, t.op.BlockedBy, t.op.Hint, t.op.NextTry = "", nil, "", time.Time{}
 }
 
 // pause makes the operation wait for what err says, until its next try.
@@ -123,7 +129,8 @@ func (t *Task) pause(until context.Context, retry *backoffTimer, err error) erro
 	}
 	delay := retry.next(f.RetryAfter)
 	t.mu.Lock()
-	t.op.Status, t.op.Reason, t.op.NextTry, t.op.ETA = volume.Waiting, f.Message, now().Add(delay), time.Time{}
+	t.op.Status, t.op.NextTry, t.op.ETA = volume.Waiting, now().Add(delay), time.Time{}
+	t.op.Reason, t.op.BlockedBy, t.op.Hint = f.Message, f.BlockedBy, f.Hint
 	t.mu.Unlock()
 	t.tell()
 

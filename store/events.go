@@ -17,8 +17,9 @@ func newEventFields(e *volume.Event) []any {
 }
 
 var (
-	selectEvents = "SELECT id, " + strings.Join(eventColumns, ", ") + " FROM events"
-	insertEvent  = "INSERT INTO events (" + strings.Join(eventColumns, ", ") + ") VALUES (" +
+	selectEvents     = "SELECT id, " + strings.Join(eventColumns, ", ") + " FROM events"
+	selectLastEvents = selectEvents + " WHERE resource_id = $1 AND resource_type = $2 ORDER BY id DESC LIMIT $3"
+	insertEvent      = "INSERT INTO events (" + strings.Join(eventColumns, ", ") + ") VALUES (" +
 		placeholders(len(eventColumns)) + ") RETURNING id"
 )
 

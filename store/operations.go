@@ -16,7 +16,7 @@ import (
 var operationColumns = []string{
 	"id", "request_id", "project_id", "user_id", "method", "args", "arg_hash", "resource_type", "resource_id", "backend", "lane",
 	"epoch", "traceparent", "created_at", "deadline", "cancel_requested",
-	"status", "step", "progress", "eta", "attempt", "reason", "next_try", "error", "result", "started_at", "updated_at", "finished_at",
+	"status", "step", "progress", "eta", "attempt", "reason", "blocked_by", "hint", "next_try", "error", "result", "started_at", "updated_at", "finished_at",
 }
 
 const operationFixed = 16
@@ -26,7 +26,7 @@ func operationFields(op *volume.Operation) []any {
 		&op.ID, &op.RequestID, &op.ProjectID, &op.UserID, &op.Method, jsonOf(&op.Args), &op.ArgHash,
 		(*string)(&op.Type), &op.Resource.ID, &op.Backend, &op.Lane,
 		&op.Epoch, &op.TraceParent, timeOf(&op.CreatedAt), timeOf(&op.Deadline), &op.CancelRequested,
-		(*string)(&op.Status), &op.Step, &op.Progress, timeOf(&op.ETA), &op.Attempt, &op.Reason, timeOf(&op.NextTry),
+		(*string)(&op.Status), &op.Step, &op.Progress, timeOf(&op.ETA), &op.Attempt, &op.Reason, jsonOf(&op.BlockedBy), &op.Hint, timeOf(&op.NextTry),
 		jsonOf(&op.Error), jsonOf(&op.Result), timeOf(&op.StartedAt), timeOf(&op.UpdatedAt), timeOf(&op.FinishedAt),
 	}
 }
@@ -38,8 +38,10 @@ const unfinished = "status IN ('queued', 'running', 'waiting')"
 var (
 	selectOperations = "SELECT " + strings.Join(operationColumns, ", ") + " FROM operations"
 	selectOperation  = selectOperations + " WHERE id = $1"
-	selectRequest    = selectOperations + " WHERE project_id = $1 AND request_id = $2"
-	insertOperation  = insertInto("operations", operationColumns)
+	selectWork       = selectOperations + " WHERE resource_id = $1 AND resource_type = $2 AND method = $3 AND " + unfinished +
+		" ORDER BY created_at DESC, id DESC LIMIT 1"
+	selectRequest   = selectOperations + " WHERE project_id = $1 AND request_id = $2"
+	insertOperation = insertInto("operations", operationColumns)
 	// A request to cancel stays, whoever made it meanwhile.
 	updateOperation = "UPDATE operations SET " + assignments(5, operationColumns[operationFixed:]) +
 		", cancel_requested = (cancel_requested OR $4)" +
@@ -54,6 +56,16 @@ func (t *tx) OperationByRequest(projectID, requestID string) (volume.Operation, 
 	found, err := t.one(operationFields(&op), selectRequest, projectID, requestID)
 	if err == nil && !found {
 		err = fault.New(fault.NotFound, "project %q has no operation for request %q", projectID, requestID)
+	}
+	return op, err
+}
+
+// OperationOn implements operation.Tx.
+func (t *tx) OperationOn(r volume.Resource, method string) (volume.Operation, error) {
+	var op volume.Operation
+	found, err := t.one(operationFields(&op), selectWork, r.ID, string(r.Type), method)
+	if err == nil && !found {
+		err = fault.New(fault.NotFound, "no %s is at work on %s", method, r)
 	}
 	return op, err
 }

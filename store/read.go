@@ -113,6 +113,11 @@ func (db *DB) Operations(ctx context.Context, f volume.OperationFilter) ([]volum
 	return page, next, err
 }
 
+// LastEvents returns the newest events of a resource, newest first, at most n.
+func (db *DB) LastEvents(ctx context.Context, r volume.Resource, n int) ([]volume.Event, error) {
+	return all(db.lookup(ctx), eventFields, selectLastEvents, r.ID, string(r.Type), n)
+}
+
 // Events returns events in the order in which they were committed.
 func (db *DB) Events(ctx context.Context, f volume.EventFilter) ([]volume.Event, string, error) {
 	var q selection

@@ -27,6 +27,7 @@ func snapshotFields(s *volume.Snapshot) []any {
 var (
 	selectSnapshots  = "SELECT " + strings.Join(snapshotColumns, ", ") + " FROM snapshots"
 	selectSnapshot   = selectSnapshots + " WHERE id = $1 AND deleted_at IS NULL"
+	selectGone       = selectSnapshots + " WHERE id = $1 AND deleted_at IS NOT NULL"
 	selectOfVolume   = selectSnapshots + " WHERE volume_id = $1 AND deleted_at IS NULL ORDER BY created_at, id"
 	insertSnapshot   = insertInto("snapshots", snapshotColumns)
 	updateSnapshot   = "UPDATE snapshots SET " + assignments(3, snapshotColumns[snapshotFixed:]) + " WHERE id = $1 AND status = $2"
@@ -36,6 +37,11 @@ var (
 // Snapshot implements operation.Tx.
 func (t *tx) Snapshot(id string) (volume.Snapshot, error) {
 	return get(t.session, snapshotFields, snapshotResource(id), selectSnapshot+t.d.lockRow, id)
+}
+
+// DeletedSnapshot implements operation.Tx.
+func (t *tx) DeletedSnapshot(id string) (volume.Snapshot, error) {
+	return get(t.session, snapshotFields, snapshotResource(id), selectGone+t.d.lockRow, id)
 }
 
 // Snapshots implements operation.Tx.

@@ -68,6 +68,10 @@ type Operation struct {
 	// every retry and with every process that takes the operation over.
 	Attempt int    `json:"attempt"`
 	Reason  string `json:"reason,omitempty"` // what a waiting operation waits for
+	// BlockedBy names what stands in its way, where that is known: operations,
+	// images, addresses of clients. Hint says what a person can do about it.
+	BlockedBy []string `json:"blocked_by,omitempty"`
+	Hint      string   `json:"hint,omitempty"`
 	// NextTry is when a waiting operation tries again, if nothing wakes it earlier.
 	NextTry         time.Time       `json:"next_try,omitzero"`
 	Error           *OperationError `json:"error,omitempty"`

@@ -32,6 +32,10 @@ func testEvents(t *testing.T, url string) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
+	last, err := db.LastEvents(t.Context(), r, 2)
+	if diff := cmp.Diff([]volume.Event{want[2], want[1]}, last); diff != "" || err != nil {
+		t.Errorf("the last: %v (-want +got):\n%s", err, diff)
+	}
 	if got, _, err := db.Events(t.Context(), volume.EventFilter{OperationID: "o", Page: volume.Page{Limit: 2}}); err != nil || len(got) != 2 {
 		t.Errorf("of an operation: %v, %v", got, err)
 	}

@@ -33,6 +33,39 @@ func testSameRequest(t *testing.T, url string) {
 	write(t, db, fence, func(tx operation.Tx) error { return tx.InsertOperation(&again) })
 }
 
+// The newest operation at work on a resource is found by its method.
+func testOperationOn(t *testing.T, url string) {
+	db := Open(t, url)
+	fence := TakeOver(t, db, "node@rbd0")
+	on := func(r volume.Resource, method string) (found volume.Operation, err error) {
+		err = db.Write(t.Context(), fence, func(tx operation.Tx) error {
+			found, err = tx.OperationOn(r, method)
+			return err
+		})
+		return found, err
+	}
+	first := NewOperation(fence)
+	_, err := on(first.Resource, first.Method)
+	wantKind(t, err, fault.NotFound)
+	write(t, db, fence, func(tx operation.Tx) error { return tx.InsertOperation(&first) })
+	second := NewOperation(fence)
+	second.Resource, second.Method = first.Resource, first.Method
+	write(t, db, fence, func(tx operation.Tx) error { return tx.InsertOperation(&second) })
+	if found, err := on(first.Resource, first.Method); err != nil || found.ID != second.ID {
+		t.Errorf("found %s, %v; want the newer %s", found.ID, err, second.ID)
+	}
+	_, err = on(first.Resource, "another")
+	wantKind(t, err, fault.NotFound)
+	_, err = on(volume.Resource{Type: "another", ID: first.Resource.ID}, first.Method)
+	wantKind(t, err, fault.NotFound)
+	for _, op := range []volume.Operation{first, second} {
+		op.Status = volume.Succeeded
+		write(t, db, fence, func(tx operation.Tx) error { return tx.UpdateOperation(&op) })
+	}
+	_, err = on(first.Resource, first.Method)
+	wantKind(t, err, fault.NotFound)
+}
+
 // Of many that bring the same request at once, through two processes, one is
 // accepted and the others are told of it.
 func testSameRequestAtOnce(t *testing.T, url string) {

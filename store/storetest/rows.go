@@ -39,6 +39,7 @@ func wholeSnapshot(volumeID string) volume.Snapshot {
 func wholeOperation(fence operation.Fence) volume.Operation {
 	op := NewOperation(fence)
 	op.Step, op.Progress, op.ETA, op.Attempt, op.Reason, op.NextTry = "copy", 42, later, 3, "cluster away", later.Add(time.Minute)
+	op.BlockedBy, op.Hint = []string{"10.0.0.1:0/7", "volume-a"}, "detach it first"
 	op.Error = &volume.OperationError{Kind: fault.Busy, Message: "m", Field: "f", BlockedBy: []string{"x", "y"}, Hint: "h", Retryable: true, RetryAfter: 1.5}
 	op.Result, op.CancelRequested, op.TraceParent = json.RawMessage(`{ "b":1, "a":"<&>" }`), true, "00-ab-cd-01"
 	op.StartedAt, op.FinishedAt, op.Deadline, op.UpdatedAt = later.Add(1000), later.Add(2000), later.Add(time.Hour), later
@@ -230,6 +231,15 @@ func testDeletedRows(t *testing.T, url string) {
 	}
 	_, err = db.VolumeRecord(t.Context(), "none")
 	wantKind(t, err, fault.NotFound)
+	write(t, db, fence, func(tx operation.Tx) error {
+		record, err := tx.DeletedSnapshot(s.ID)
+		if err == nil && record.DeletedAt.IsZero() {
+			t.Errorf("record = %+v", record)
+		}
+		_, live := tx.DeletedSnapshot(s2.ID)
+		wantKind(t, live, fault.NotFound)
+		return err
+	})
 	v.Status = volume.Available // an undelete
 	write(t, db, fence, func(tx operation.Tx) error { return tx.UpdateVolume(&v, volume.Deleted) })
 	if back, err := db.Volume(t.Context(), v.ID); err != nil || back.Deleted() {

@@ -20,6 +20,7 @@ func Run(t *testing.T, newURL func(t testing.TB) string) {
 		{"services", testServices},
 		{"same_request", testSameRequest},
 		{"same_request_at_once", testSameRequestAtOnce},
+		{"operation_on", testOperationOn},
 		{"compare_and_set", testCompareAndSet},
 		{"deleted_rows", testDeletedRows},
 		{"update_operation", testUpdateOperation},
