@@ -25,7 +25,7 @@ type Publisher interface {
 	PublishEvent(e volume.Event)
 }
 
-// Config is what an engine needs. All fields but OnFenced are required.
+// Config is what an engine needs. All fields but OnFenced and OnTrouble are required.
 type Config struct {
 	Fence     Fence
 	Journal   Journal
@@ -35,6 +35,10 @@ type Config struct {
 	// OnFenced is called once, when a newer process has taken the service over.
 	// It is called from the middle of the work: it must not block, nor call Stop.
 	OnFenced func(error)
+	// OnTrouble is called when the backend may be away: a step, or the wait for a
+	// slot, takes longer than a second, or a step was not answered. It must not
+	// block. It is for an owner who then asks the backend, and calls Stall.
+	OnTrouble func()
 }
 
 // Engine runs the operations of one service. It is made by New, given its
@@ -56,7 +60,8 @@ type Engine struct {
 
 	running sync.WaitGroup // tasks, and accepts that are not decided yet
 	fenced  sync.Once
-	away    atomic.Bool // the journal did not take the last write
+	away    atomic.Bool           // the journal did not take the last write
+	stalled atomic.Pointer[stall] // nil while the backend answers
 
 	// mu comes before the mu of a task, where both are held.
 	mu      sync.Mutex
@@ -81,6 +86,9 @@ func New(cfg Config) *Engine {
 	}
 	for name, limits := range cfg.Lanes {
 		e.lanes[name] = newLane(name, limits)
+	}
+	for name, limits := range cfg.Lanes {
+		e.lanes[name].senior = e.lanes[limits.Yields]
 	}
 	e.ctx, e.leave = context.WithCancelCause(context.Background())
 	e.hard, e.cut = context.WithCancelCause(context.Background())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/volumed/volumed/fault"
 )
@@ -24,13 +25,21 @@ const (
 type Limits struct {
 	Slots int // steps at work at once, at least 1
 	Queue int // operations accepted and not ended; more are refused with Overloaded
+	// Yields is a lane that goes first: as long as somebody waits there for a slot,
+	// no step begins here, though none is held up by that for more than yieldMost.
+	Yields Lane
 }
+
+// yieldMost bounds how long a step stands back for those of another lane, so that
+// work that never ends there does not stop all work here.
+const yieldMost = 10 * time.Second
 
 // lane hands out slots. Projects take turns: within one project the order is
 // first come, first served, and between projects it is round robin, so that
 // one with a thousand requests does not stand in front of one with a single.
 type lane struct {
-	name Lane
+	name   Lane
+	senior *lane // goes first; nil for none
 
 	mu       sync.Mutex
 	limits   Limits
@@ -38,6 +47,7 @@ type lane struct {
 	busy     int      // slots taken
 	turns    []string // the projects in waiting, each once; the first is next
 	waiting  map[string][]chan struct{}
+	calmed   chan struct{} // closed when nobody waits any more; nil if nobody asks
 }
 
 func newLane(name Lane, l Limits) *lane {
@@ -74,6 +84,11 @@ func (l *lane) acquire(ctx context.Context, project string) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	if l.senior != nil {
+		if err := l.senior.calm(ctx); err != nil {
+			return err
+		}
+	}
 	l.mu.Lock()
 	if l.busy < l.limits.Slots {
 		l.busy++
@@ -96,10 +111,42 @@ func (l *lane) acquire(ctx context.Context, project string) error {
 	}
 }
 
+// calm waits until nobody waits for a slot, but no longer than yieldMost.
+func (l *lane) calm(ctx context.Context) error {
+	l.mu.Lock()
+	if len(l.turns) == 0 {
+		l.mu.Unlock()
+		return nil
+	}
+	if l.calmed == nil {
+		l.calmed = make(chan struct{})
+	}
+	calmed := l.calmed
+	l.mu.Unlock()
+
+	enough := time.NewTimer(yieldMost)
+	defer enough.Stop()
+	select {
+	case <-calmed:
+	case <-enough.C:
+	case <-ctx.Done():
+	}
+	return context.Cause(ctx)
+}
+
+// settle tells those who let this lane go first when nobody waits here any more.
+func (l *lane) settle() {
+	if len(l.turns) == 0 && l.calmed != nil {
+		close(l.calmed)
+		l.calmed = nil
+	}
+}
+
 // abandon takes a waiter back; a slot that was granted meanwhile goes on to the next.
 func (l *lane) abandon(project string, granted chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.settle()
 	queue := l.waiting[project]
 	i := slices.Index(queue, granted)
 	switch {
@@ -125,6 +172,7 @@ func (l *lane) releaseLocked() {
 		l.busy--
 		return
 	}
+	defer l.settle()
 	project := l.turns[0]
 	l.turns = l.turns[1:]
 	queue := l.waiting[project]

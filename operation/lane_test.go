@@ -161,3 +161,38 @@ func TestLaneUnderLoad(t *testing.T) {
 		t.Errorf("left: %d slots, %v, %v", l.busy, l.waiting, l.turns)
 	}
 }
+
+// What can wait stands back for those who wait for an answer, but not for ever.
+func TestLaneYields(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration // until those in front have all had their turn
+		want  time.Duration
+	}{
+		"until nobody waits": {3 * time.Second, 3 * time.Second},
+		"not for ever":       {time.Hour, yieldMost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				work, bulk := newLane(Work, Limits{Slots: 1, Queue: 100}), newLane(Bulk, Limits{Slots: 1, Queue: 100})
+				bulk.senior = work
+				granted := make(chan string, 10)
+				queueUp(t.Context(), work, "first", granted)
+				queueUp(t.Context(), work, "second", granted)
+				begin := time.Now()
+				time.AfterFunc(c.after, work.release)
+				if err := bulk.acquire(t.Context(), "purge"); err != nil || time.Since(begin) != c.want {
+					t.Errorf("granted after %v, %v; want %v", time.Since(begin), err, c.want)
+				}
+				gone, leave := context.WithTimeout(t.Context(), time.Second)
+				defer leave()
+				queueUp(t.Context(), work, "third", granted)
+				if err := bulk.acquire(gone, "purge"); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("one who has left got %v", err)
+				}
+				for range 3 {
+					work.release()
+				}
+			})
+		})
+	}
+}

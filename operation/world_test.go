@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,9 +35,11 @@ type world struct {
 	log     *logBook
 	lanes   map[Lane]Limits
 	fenced  int
-	engines []*Engine
-	methods []func(*Engine)
-	asked   int
+	// troubles counts how often the owner of the engine was told of trouble.
+	troubles atomic.Int64
+	engines  []*Engine
+	methods  []func(*Engine)
+	asked    int
 }
 
 // inWorld runs a test in virtual time. Every engine is stopped at its end, and
@@ -59,7 +62,7 @@ func inRealTime(t *testing.T, test func(t *testing.T, w *world)) {
 func newWorld(t *testing.T) *world {
 	return &world{
 		t: t, journal: newMemJournal(), backend: &backend{made: map[string]int{}, there: map[string]bool{}}, heard: &heard{}, log: &logBook{},
-		lanes: map[Lane]Limits{Control: {4, 100}, Work: {4, 1000}, Bulk: {1, 100}},
+		lanes: map[Lane]Limits{Control: {Slots: 4, Queue: 100}, Work: {Slots: 4, Queue: 1000}, Bulk: {Slots: 1, Queue: 100}},
 	}
 }
 
@@ -97,7 +100,7 @@ func (w *world) prepared(j Journal) *Engine {
 	e := New(Config{
 		Fence: w.journal.takeOver(host), Journal: j, Publisher: w.heard, Lanes: w.lanes,
 		Log:      hclog.New(&hclog.LoggerOptions{Output: w.log, JSONFormat: true, Level: hclog.Debug}),
-		OnFenced: func(error) { w.fenced++ },
+		OnFenced: func(error) { w.fenced++ }, OnTrouble: func() { w.troubles.Add(1) },
 	})
 	for _, register := range w.methods {
 		register(e)

@@ -171,7 +171,7 @@ func lanes(b *config.Backend) map[operation.Lane]operation.Limits {
 		operation.Control: {Slots: b.BackendNativeThreadsPoolSize - statsSlots, Queue: laneQueue},
 		operation.Work:    {Slots: b.BackendNativeThreadsPoolSize - controlSlots - statsSlots, Queue: laneQueue},
 		operation.Flatten: {Slots: flatten, Queue: laneQueue},
-		operation.Bulk:    {Slots: bulk, Queue: laneQueue},
+		operation.Bulk:    {Slots: bulk, Queue: laneQueue, Yields: operation.Work},
 		operation.Stats:   {Slots: statsSlots, Queue: laneQueue},
 	}
 }
