@@ -78,7 +78,10 @@ func (t *Task) attempt(s *boundStep) error {
 	if until.Err() != nil {
 		return context.Cause(until)
 	}
+	late := time.AfterFunc(tellAfter, t.late)
+	defer late.Stop()
 	if !s.free {
+		t.begin()
 		lane := t.engine.lanes[t.lane]
 		if err := lane.acquire(until, t.op.ProjectID); err != nil {
 			return err
@@ -90,7 +93,7 @@ func (t *Task) attempt(s *boundStep) error {
 		ctx = t.ctx
 	}
 	t.enterStep(s.name)
-	defer time.AfterFunc(tellAfter, t.tell).Stop()
+	late.Reset(tellAfter)
 	ctx = crashpoint.With(ctx, t.name, s.name)
 	crashpoint.Hit(ctx, "before")
 	err := guarded(t.log, func() error { return s.run(ctx, t) })
@@ -109,6 +112,12 @@ func (t *Task) enterStep(name string) {
 	if t.op.StartedAt.IsZero() {
 		t.op.StartedAt = t.stepped
 	}
+	t.holdup.begin()
+	if t.stillHeld() {
+		t.op.Step = name
+		return
+	}
+	t.holdup.was, t.holdup.unanswered = "", false
 	if t.op.Status == volume.Waiting {
 		t.tell() // the journal says so too, and must not any more
 	}
@@ -131,8 +140,12 @@ func (t *Task) pause(until context.Context, retry *backoffTimer, err error) erro
 	t.mu.Lock()
 	t.op.Status, t.op.NextTry, t.op.ETA = volume.Waiting, now().Add(delay), time.Time{}
 	t.op.Reason, t.op.BlockedBy, t.op.Hint = f.Message, f.BlockedBy, f.Hint
+	t.holdup.was, t.holdup.unanswered = "", f.Kind == fault.Unavailable
 	t.mu.Unlock()
 	t.tell()
+	if f.Kind == fault.Unavailable {
+		t.engine.trouble()
+	}
 
 	timer := time.NewTimer(delay)
 	defer timer.Stop()

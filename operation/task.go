@@ -37,6 +37,7 @@ type Task struct {
 
 	mu      sync.Mutex
 	op      volume.Operation
+	holdup  holdup
 	stepped time.Time // when the present step began
 	base    int       // progress at that time
 }
@@ -82,6 +83,7 @@ func (t *Task) Progress(percent int) {
 	percent = min(max(percent, 0), 100)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.alive()
 	if percent <= t.op.Progress || t.op.Status != volume.Running {
 		return
 	}

@@ -1,0 +1,151 @@
+package operation
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
+)
+
+const silent = "the OSDs do not answer"
+
+// While the backend does not answer, whatever it holds up is waiting and says why
+// within two seconds, wherever it is: in a call that does not return, in front of
+// a full lane, between two tries. Afterwards all end at once.
+func TestStall(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		hang, away := newGate(), true
+		w.lanes[Work] = Limits{Slots: 2, Queue: 1000}
+		retry := shared("retry", step("ask", func(context.Context, *Task, *args) error {
+			if away {
+				return fault.New(fault.Unavailable, "no answer in time").WithRetryAfter(time.Hour)
+			}
+			return nil
+		}))
+		retry.Lane = Control
+		w.know(making("make", hang.step("hang")), retry)
+		e := w.process()
+		retried := w.submit(e, "retry", args{VolumeID: "v"})
+		synctest.Wait()
+		if w.troubles.Load() != 1 {
+			t.Errorf("told of trouble %d times after a try without an answer", w.troubles.Load())
+		}
+		var held []volume.Operation
+		for range 5 { // two hang, three wait for their slots
+			held = append(held, w.submit(e, "make", args{}))
+		}
+		pass(tellAfter)
+		if w.troubles.Load() < 2 || !e.Late() {
+			t.Error("nobody was told of steps that take long")
+		}
+		w.is(held[0].ID, volume.Running)
+		e.Stall(silent)
+		pass(time.Second)
+		for _, op := range held {
+			if is := w.is(op.ID, volume.Waiting); is.Reason != silent || is.NextTry.Before(time.Now()) {
+				t.Errorf("waits as %+v", is)
+			}
+		}
+		w.is(retried.ID, volume.Waiting)
+		late := w.submit(e, "make", args{}) // comes during the outage
+		pass(2 * time.Second)
+		if is := w.is(late.ID, volume.Waiting); is.Reason != silent {
+			t.Errorf("came later, waits as %+v", is)
+		}
+
+		away = false
+		e.Stall("")
+		pass(time.Second)
+		w.is(held[0].ID, volume.Running)
+		w.is(held[4].ID, volume.Queued)
+		w.is(retried.ID, volume.Succeeded) // an hour before its time
+		hang.open()
+		for _, op := range append(held, late) {
+			if end := w.ends(e, op.ID, volume.Succeeded); end.Reason != "" || !end.NextTry.IsZero() {
+				t.Errorf("ended as %+v", end)
+			}
+		}
+	})
+}
+
+// What gives signs of life is not held up, whatever the backend is said to do.
+func TestStallSparesWhatIsAlive(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		finish := newGate()
+		w.know(making("make", step("copy", func(_ context.Context, t *Task, _ *args) error {
+			for n := 1; ; n++ {
+				t.Progress(min(n, 50))
+				select {
+				case <-finish.opened:
+					return nil
+				case <-time.After(tellAfter / 2):
+				}
+			}
+		})))
+		e := w.process()
+		op := w.submit(e, "make", args{})
+		for range 5 {
+			pass(time.Second)
+			e.Stall(silent)
+		}
+		w.is(op.ID, volume.Running)
+		finish.open()
+		w.ends(e, op.ID, volume.Succeeded)
+	})
+}
+
+// A step that is tried again during an outage is no news: the operation waits
+// for its end all the time.
+func TestStallLastsOverTries(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		tries := 0
+		w.know(making("make", step("ask", func(context.Context, *Task, *args) error {
+			if tries++; tries < 20 {
+				<-time.After(10 * time.Second)
+				return fault.New(fault.Unavailable, "no answer in time")
+			}
+			return nil
+		})))
+		e := w.process()
+		op := w.submit(e, "make", args{})
+		for range 60 {
+			pass(time.Second)
+			e.Stall(silent)
+		}
+		running := false
+		for _, told := range w.heard.of(op.ID)[2:] {
+			running = running || told.Status != volume.Waiting
+			if told.Reason == "" || told.NextTry.IsZero() {
+				t.Errorf("told of %+v", told)
+			}
+		}
+		if running || tries < 3 {
+			t.Errorf("after %d tries it had not been waiting all the time", tries)
+		}
+		e.Stall("")
+		w.ends(e, op.ID, volume.Succeeded)
+	})
+}
+
+// Cancel is heard while a backend that does not answer holds the operation up in
+// front of its lane.
+func TestCancelDuringAStall(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		hang := newGate()
+		w.lanes[Work] = Limits{Slots: 1, Queue: 1000}
+		w.know(making("make", hang.step("hang")))
+		e := w.process()
+		first, second := w.submit(e, "make", args{}), w.submit(e, "make", args{})
+		pass(tellAfter)
+		e.Stall(silent)
+		if _, err := e.Cancel(t.Context(), second.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.ends(e, second.ID, volume.Cancelled)
+		hang.open()
+		w.ends(e, first.ID, volume.Succeeded)
+	})
+}
