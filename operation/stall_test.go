@@ -36,6 +36,7 @@ func TestStall(t *testing.T) {
 		var held []volume.Operation
 		for range 5 { // two hang, three wait for their slots
 			held = append(held, w.submit(e, "make", args{}))
+			synctest.Wait()
 		}
 		pass(tellAfter)
 		if w.troubles.Load() < 2 || !e.Late() {
@@ -138,7 +139,9 @@ func TestCancelDuringAStall(t *testing.T) {
 		w.lanes[Work] = Limits{Slots: 1, Queue: 1000}
 		w.know(making("make", hang.step("hang")))
 		e := w.process()
-		first, second := w.submit(e, "make", args{}), w.submit(e, "make", args{})
+		first := w.submit(e, "make", args{})
+		synctest.Wait()
+		second := w.submit(e, "make", args{})
 		pass(tellAfter)
 		e.Stall(silent)
 		if _, err := e.Cancel(t.Context(), second.ID); err != nil {
