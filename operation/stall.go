@@ -3,6 +3,7 @@ package operation
 import (
 	"time"
 
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -13,8 +14,8 @@ import (
 
 // stall is an outage of the backend.
 type stall struct {
-	reason string
-	since  time.Time
+	reason, hint string
+	since        time.Time
 }
 
 // Bounds of the time between two looks at an outage, as operations tell it: it
@@ -30,19 +31,19 @@ func (s *stall) nextTry() time.Time {
 	return now().Add(min(max(time.Since(s.since), lookSoonest), lookLatest).Truncate(time.Microsecond))
 }
 
-// Stall notes that the backend does not answer, and why, or, with an empty
-// reason, that it answers again. It is repeated as long as the outage lasts: each
-// time every operation that is held up, and has given no sign of life for
+// Stall notes that the backend does not answer, and why, or, with nil, that it
+// answers again. It is repeated as long as the outage lasts: each time every operation that is held up, and has given no sign of life for
 // tellAfter, becomes waiting for that reason, also while its call does not return.
 // The journal has it within flushInterval. At the end they are again what they
 // were, and what was waiting for its next try tries at once.
-func (e *Engine) Stall(reason string) {
+func (e *Engine) Stall(cause error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	last := e.stalled.Load()
 	switch {
-	case reason != "":
-		s := &stall{reason: reason, since: time.Now()}
+	case cause != nil:
+		f := fault.Of(cause)
+		s := &stall{reason: f.Message, hint: f.Hint, since: time.Now()}
 		if last != nil {
 			s.since = last.since
 		}
@@ -147,7 +148,7 @@ func (t *Task) suspend() {
 	}
 	t.op.Status, t.op.ETA = volume.Waiting, time.Time{}
 	t.unblock()
-	t.op.Reason, t.op.NextTry = s.reason, s.nextTry()
+	t.op.Reason, t.op.Hint, t.op.NextTry = s.reason, s.hint, s.nextTry()
 	t.tell()
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-const silent = "the OSDs do not answer"
+var silent = fault.New(fault.Unavailable, "the OSDs do not answer").WithHint("check: ceph -s")
 
 // While the backend does not answer, whatever it holds up is waiting and says why
 // within two seconds, wherever it is: in a call that does not return, in front of
@@ -46,26 +46,26 @@ func TestStall(t *testing.T) {
 		e.Stall(silent)
 		pass(time.Second)
 		for _, op := range held {
-			if is := w.is(op.ID, volume.Waiting); is.Reason != silent || is.NextTry.Before(time.Now()) {
+			if is := w.is(op.ID, volume.Waiting); is.Reason != silent.Message || is.Hint != silent.Hint || is.NextTry.Before(time.Now()) {
 				t.Errorf("waits as %+v", is)
 			}
 		}
 		w.is(retried.ID, volume.Waiting)
 		late := w.submit(e, "make", args{}) // comes during the outage
 		pass(2 * time.Second)
-		if is := w.is(late.ID, volume.Waiting); is.Reason != silent {
+		if is := w.is(late.ID, volume.Waiting); is.Reason != silent.Message {
 			t.Errorf("came later, waits as %+v", is)
 		}
 
 		away = false
-		e.Stall("")
+		e.Stall(nil)
 		pass(time.Second)
 		w.is(held[0].ID, volume.Running)
 		w.is(held[4].ID, volume.Queued)
 		w.is(retried.ID, volume.Succeeded) // an hour before its time
 		hang.open()
 		for _, op := range append(held, late) {
-			if end := w.ends(e, op.ID, volume.Succeeded); end.Reason != "" || !end.NextTry.IsZero() {
+			if end := w.ends(e, op.ID, volume.Succeeded); end.Reason+end.Hint != "" || !end.NextTry.IsZero() {
 				t.Errorf("ended as %+v", end)
 			}
 		}
@@ -126,7 +126,7 @@ func TestStallLastsOverTries(t *testing.T) {
 		if running || tries < 3 {
 			t.Errorf("after %d tries it had not been waiting all the time", tries)
 		}
-		e.Stall("")
+		e.Stall(nil)
 		w.ends(e, op.ID, volume.Succeeded)
 	})
 }
