@@ -47,6 +47,13 @@ type Provisioner interface {
 	// for a volume that is open somewhere or belongs to a group, Conflict for one
 	// whose image id is not that of the Ref, Unavailable.
 	DeleteVolume(ctx context.Context, v volume.Ref, keep time.Duration) (volume.Location, error)
+	// UndeleteVolume brings a deleted volume back out of the trash, found by its
+	// image id and only there, under the name of the Ref, in constant time. It has
+	// then all that it had when it was deleted: data, snapshots, settings. One that
+	// is back already is success. Kinds: NotFound for one that is neither in the
+	// trash nor back; Conflict, with the image in BlockedBy, when another image has
+	// the name, and without when it is being purged; Unavailable.
+	UndeleteVolume(ctx context.Context, v volume.Ref) error
 	// PurgeVolume gives back the space of a deleted volume, found by its image
 	// id and only there, with the snapshots that its trash entry still has. A
 	// volume that is gone is success. Kinds: Busy with the clones in BlockedBy

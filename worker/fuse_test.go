@@ -107,6 +107,10 @@ func (d fusedDriver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.D
 	return around(d.fuse, "DeleteVolume", func() (volume.Location, error) { return d.Driver.DeleteVolume(ctx, v, keep) })
 }
 
+func (d fusedDriver) UndeleteVolume(ctx context.Context, v volume.Ref) error {
+	return aroundErr(d.fuse, "UndeleteVolume", func() error { return d.Driver.UndeleteVolume(ctx, v) })
+}
+
 func (d fusedDriver) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
 	return aroundErr(d.fuse, "PurgeVolume", func() error { return d.Driver.PurgeVolume(ctx, v, p) })
 }

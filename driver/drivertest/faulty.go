@@ -120,6 +120,11 @@ func (f *Faulty) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Durat
 	return do(f, "DeleteVolume", func() (volume.Location, error) { return f.Driver.DeleteVolume(ctx, v, keep) })
 }
 
+// UndeleteVolume is driver.Provisioner's.
+func (f *Faulty) UndeleteVolume(ctx context.Context, v volume.Ref) error {
+	return doErr(f, "UndeleteVolume", func() error { return f.Driver.UndeleteVolume(ctx, v) })
+}
+
 // PurgeVolume is driver.Provisioner's.
 func (f *Faulty) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
 	return doErr(f, "PurgeVolume", func() error { return f.Driver.PurgeVolume(ctx, v, p) })

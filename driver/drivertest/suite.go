@@ -24,6 +24,8 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"DeleteVolume":            (*suite).deleteVolume,
 		"DeleteVolume/foreign":    (*suite).deleteForeign,
 		"DeleteVolume/snapshots":  (*suite).deleteWithSnapshots,
+		"UndeleteVolume":          (*suite).undelete,
+		"UndeleteVolume/refused":  (*suite).undeleteRefused,
 		"PurgeVolume":             (*suite).purgeVolume,
 		"PurgeVolume/keep":        (*suite).purgeKept,
 		"PurgeVolume/clones":      (*suite).purgeBlockedByClones,

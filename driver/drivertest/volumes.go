@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +107,47 @@ func (s *suite) deleteWithSnapshots() {
 	s.want("", s.delete(v, 0))
 	s.want("", s.d.DeleteSnapshot(s.Context(), snap)) // its volume is not there
 	s.want("", s.d.PurgeVolume(s.Context(), v, nil))
+}
+
+func (s *suite) undelete() {
+	v := s.volume(1)
+	snap := s.snapshot(v)
+	clone := s.cloneOf(snap, 1)
+	for range 2 {
+		s.want("", s.delete(v, time.Hour))
+		for range 2 {
+			s.want("", s.d.UndeleteVolume(s.Context(), v))
+		}
+		if !s.exists(v) {
+			s.Fatal("the restored volume cannot be reached")
+		}
+	}
+	s.want("", s.d.UndeleteVolume(s.Context(), clone)) // which was never deleted
+	s.cloneOf(snap, 2)                                 // its snapshot is back as well
+	s.want(fault.Conflict, s.d.PurgeVolume(s.Context(), v, nil))
+}
+
+func (s *suite) undeleteRefused() {
+	v := s.volume(1)
+	s.want("", s.delete(v, time.Hour))
+	s.want(fault.Invalid, s.d.UndeleteVolume(s.Context(), volume.Ref{Name: v.Name}))
+	taken := s.create(v.Name, 2)
+	err := s.d.UndeleteVolume(s.Context(), v)
+	s.want(fault.Conflict, err)
+	if f := fault.Of(err); len(f.BlockedBy) != 1 || !strings.Contains(f.BlockedBy[0], taken.ImageID) || f.Hint == "" {
+		s.Errorf("%+v", f)
+	}
+	s.gone(taken)
+	s.want("", s.d.UndeleteVolume(s.Context(), v))
+	s.want("", s.delete(v, 0))
+	s.want("", s.d.PurgeVolume(s.Context(), v, nil))
+	s.want(fault.NotFound, s.d.UndeleteVolume(s.Context(), v))
+	s.create(v.Name, 1)
+	s.want(fault.NotFound, s.d.UndeleteVolume(s.Context(), v)) // whoever has the name
+	taken = volume.Ref{Name: v.Name}
+	loc, err := s.d.DeleteVolume(s.Context(), taken, 0)
+	s.want("", err)
+	s.want("", s.d.PurgeVolume(s.Context(), volume.Ref{Name: v.Name, ImageID: loc.ImageID}, nil))
 }
 
 func (s *suite) purgeVolume() {

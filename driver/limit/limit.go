@@ -125,6 +125,11 @@ func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Durat
 	})
 }
 
+// UndeleteVolume is driver.Provisioner's, in the class Work.
+func (d *Driver) UndeleteVolume(ctx context.Context, v volume.Ref) error {
+	return runErr(ctx, d, call{class: Work, name: "UndeleteVolume"}, func() error { return d.below.UndeleteVolume(ctx, v) })
+}
+
 // PurgeVolume is driver.Provisioner's, in the class Bulk.
 func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
 	return runErr(ctx, d, call{class: Bulk, name: "PurgeVolume"}, func() error { return d.below.PurgeVolume(ctx, v, p) })

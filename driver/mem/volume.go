@@ -107,6 +107,36 @@ func (w *World) trashed(name string) volume.Location {
 	return volume.Location{}
 }
 
+// UndeleteVolume takes the image out of the trash.
+func (d *Driver) UndeleteVolume(ctx context.Context, v volume.Ref) (err error) {
+	defer fault.Wrap(&err, "undelete %s", v)
+	w, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.mu.Unlock()
+	if err := driver.CheckName(v.Name); err != nil {
+		return err
+	}
+	if v.ImageID == "" {
+		return fault.New(fault.Invalid, "no image id: the trash is searched by id only")
+	}
+	img, taken := w.trash[v.ImageID], w.live[v.Name]
+	switch {
+	case taken != nil && taken.id == v.ImageID:
+		return nil
+	case img == nil:
+		return fault.New(fault.NotFound, "the image is not in the trash any more")
+	case taken != nil:
+		return fault.New(fault.Conflict, "another image has the name %s", v.Name).
+			WithBlockers("image " + taken.id).WithHint("rename or remove that image")
+	}
+	delete(w.trash, img.id)
+	img.trashed, img.name, img.keepUntil = false, v.Name, time.Time{}
+	w.live[img.name] = img
+	return nil
+}
+
 // PurgeVolume removes the image from the trash.
 func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, progress driver.Progress) (err error) {
 	defer fault.Wrap(&err, "purge %s", v)

@@ -1,5 +1,6 @@
 // Package observe watches the calls of a driver: it times them, says while one is
-// running that it is slow, and hands each to a callback for metrics.
+// running that it is slow, knows which are running, and hands each that has ended
+// to a callback for metrics.
 package observe
 
 import (
@@ -23,12 +24,16 @@ type Call struct {
 
 // Driver is a driver that is watched.
 type Driver struct {
-	below driver.Driver
-	log   hclog.Logger
-	ended func(Call)
+	below   driver.Driver
+	log     hclog.Logger
+	ended   func(Call)
+	flights flights
 }
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver  = (*Driver)(nil)
+	_ driver.Tracker = (*Driver)(nil)
+)
 
 // New watches d. Calls are logged at the debug level, and at warn, once and while
 // they run, when they take longer than such a call should; failures are for the
@@ -53,8 +58,26 @@ const (
 )
 
 // watch runs the method.
-func watch[T any](d *Driver, method, object string, slow time.Duration, run func() (T, error)) (value T, err error) {
-	start := time.Now()
+func watch[T any](d *Driver, method, object string, slow time.Duration, run func() (T, error)) (T, error) {
+	return fly(d, method, object, slow, func(*flight) (T, error) { return run() })
+}
+
+// watchErr is watch for methods that return an error only.
+func watchErr(d *Driver, method, object string, slow time.Duration, run func() error) error {
+	_, err := watch(d, method, object, slow, func() (struct{}, error) { return struct{}{}, run() })
+	return err
+}
+
+// watchLong is watchErr for methods that take as long as there is data, and tell
+// how far they are.
+func watchLong(d *Driver, method, object string, p driver.Progress, run func(driver.Progress) error) error {
+	_, err := fly(d, method, object, never, func(f *flight) (struct{}, error) { return struct{}{}, run(f.signs(p)) })
+	return err
+}
+
+// fly runs a call and watches it.
+func fly[T any](d *Driver, method, object string, slow time.Duration, run func(*flight) (T, error)) (value T, err error) {
+	f := d.flights.begin(method, object)
 	if slow != never {
 		timer := time.AfterFunc(slow, func() {
 			d.log.Warn("driver call is slow", "method", method, "object", object, "running", slow)
@@ -62,17 +85,12 @@ func watch[T any](d *Driver, method, object string, slow time.Duration, run func
 		defer timer.Stop()
 	}
 	defer func() {
-		c := Call{Method: method, Object: object, Took: time.Since(start), Kind: fault.KindOf(err)}
+		d.flights.end(f)
+		c := Call{Method: method, Object: object, Took: time.Since(f.begun), Kind: fault.KindOf(err)}
 		d.log.Debug("driver call", "method", method, "object", object, "took", c.Took, "kind", string(c.Kind))
 		d.ended(c)
 	}()
-	return run()
-}
-
-// watchErr is watch for methods that return an error only.
-func watchErr(d *Driver, method, object string, slow time.Duration, run func() error) error {
-	_, err := watch(d, method, object, slow, func() (struct{}, error) { return struct{}{}, run() })
-	return err
+	return run(f)
 }
 
 // CreateVolume is driver.Provisioner's.
@@ -85,9 +103,14 @@ func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Durat
 	return watch(d, "DeleteVolume", v.Name, slow, func() (volume.Location, error) { return d.below.DeleteVolume(ctx, v, keep) })
 }
 
+// UndeleteVolume is driver.Provisioner's.
+func (d *Driver) UndeleteVolume(ctx context.Context, v volume.Ref) error {
+	return watchErr(d, "UndeleteVolume", v.Name, slow, func() error { return d.below.UndeleteVolume(ctx, v) })
+}
+
 // PurgeVolume is driver.Provisioner's.
 func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
-	return watchErr(d, "PurgeVolume", v.Name, never, func() error { return d.below.PurgeVolume(ctx, v, p) })
+	return watchLong(d, "PurgeVolume", v.Name, p, func(p driver.Progress) error { return d.below.PurgeVolume(ctx, v, p) })
 }
 
 // CreateSnapshot is driver.Snapshotter's.
@@ -109,7 +132,7 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 
 // FlattenVolume is driver.Cloner's.
 func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
-	return watchErr(d, "FlattenVolume", v.Name, never, func() error { return d.below.FlattenVolume(ctx, v, p) })
+	return watchLong(d, "FlattenVolume", v.Name, p, func(p driver.Progress) error { return d.below.FlattenVolume(ctx, v, p) })
 }
 
 // ExtendVolume is driver.Extender's.

@@ -75,22 +75,30 @@ func (d *Driver) purged(v volume.Ref, progress driver.Progress) error {
 }
 
 // purgeable refuses, with the kind Busy, an entry whose time to be kept is not
-// over, and completes one whose move to the trash was interrupted.
+// over, and completes one whose move to or from the trash was interrupted.
 func (d *Driver) purgeable(ctx context.Context, entry *trashEntry) error {
 	if left := time.Until(entry.keepUntil); left > 0 {
 		return fault.New(fault.Busy, "it is kept until %s", entry.keepUntil.UTC().Format(time.RFC3339)).WithRetryAfter(left)
 	}
-	if entry.state != trashMoving {
+	switch entry.state {
+	case trashMoving, trashRestoring:
+		return d.completeTrash(ctx, entry)
+	default:
 		return nil
 	}
+}
+
+// completeTrash makes an entry usable that a dead process has left half moved,
+// unless the image is still, or again, in the pool. Kind: Conflict.
+func (d *Driver) completeTrash(ctx context.Context, entry *trashEntry) error {
 	name, err := d.control.omapValue(directory, "id_"+entry.id)
 	if err != nil {
 		return err
 	}
 	if name != nil {
-		return fault.New(fault.Conflict, "its move to the trash was interrupted: delete it again")
+		return fault.New(fault.Conflict, "its move to or from the trash was interrupted: delete it again")
 	}
-	return crashpoint.Around(ctx, "rbd.complete_trash", func() error { return d.control.trashComplete(entry.id) })
+	return crashpoint.Around(ctx, "rbd.complete_trash", func() error { return d.control.trashComplete(entry.id, entry.state) })
 }
 
 // purgeSnapshots removes the snapshots of an image in the trash, unless clones

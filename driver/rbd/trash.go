@@ -24,6 +24,9 @@ const trashPage = 1024
 const (
 	trashNormal = 0
 	trashMoving = 1 // into the trash
+	// trashRemoving is set by what purges, trashRestoring by what restores.
+	trashRemoving  = 2
+	trashRestoring = 3
 )
 
 // trashEntry is one image in the trash.
@@ -97,12 +100,13 @@ func cephTime(b []byte) time.Time {
 	return time.Unix(int64(binary.LittleEndian.Uint32(b)), int64(binary.LittleEndian.Uint32(b[4:])))
 }
 
-// trashComplete completes the move of an image into the trash. A process that
-// dies right before the end of the move leaves an entry that librbd refuses to
-// remove (EUCLEAN) and to restore, for ever.
-func (l *link) trashComplete(id string) error {
+// trashComplete ends what a dead process has begun with an entry, and left in the
+// state from. Right before the end of a move into the trash that is an entry which
+// librbd refuses to remove (EUCLEAN) and to restore, for ever; in a restore it is one
+// that it refuses to remove (EBUSY).
+func (l *link) trashComplete(id string, from byte) error {
 	op := rados.CreateWriteOp()
 	defer op.Release()
-	op.Exec("rbd", "trash_state_set", append(appendString(nil, id), trashNormal, trashMoving))
-	return classify(op.Operate(l.io, trashObject, rados.OperationNoFlag), "complete the move to the trash")
+	op.Exec("rbd", "trash_state_set", append(appendString(nil, id), trashNormal, from))
+	return classify(op.Operate(l.io, trashObject, rados.OperationNoFlag), "complete the entry in the trash")
 }
