@@ -94,3 +94,50 @@ func TestSlowCallIsNamedWhileItRuns(t *testing.T) {
 		}
 	})
 }
+
+// A call is known as long as it is in the driver below, with its last sign of life.
+func TestFlights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := drivertest.NewFaulty(copying{mem.New(mem.NewWorld())})
+		reached, release := f.Hold("CreateVolume", 1)
+		d := observe.New(f, hclog.NewNullLogger(), nil)
+		begun := time.Now()
+		done := make(chan struct{}, 2)
+		go func() {
+			_, _ = d.CreateVolume(context.Background(), volume.Spec{Ref: volume.Ref{Name: "volume-1"}, Size: 1})
+			done <- struct{}{}
+		}()
+		<-reached
+		if diff := cmp.Diff([]driver.Flight{{Method: "CreateVolume", Object: "volume-1", Begun: begun, Sign: begun}}, d.Flights()); diff != "" {
+			t.Error(diff)
+		}
+		release()
+		<-done
+		go func() {
+			_ = d.FlattenVolume(context.Background(), volume.Ref{Name: "volume-2"}, nil)
+			done <- struct{}{}
+		}()
+		<-time.After(2 * copyTime)
+		synctest.Wait()
+		want := []driver.Flight{{Method: "FlattenVolume", Object: "volume-2", Begun: begun, Sign: begun.Add(copyTime)}}
+		if diff := cmp.Diff(want, d.Flights()); diff != "" {
+			t.Error(diff)
+		}
+		<-done
+		if left := d.Flights(); len(left) > 0 {
+			t.Errorf("%+v are left", left)
+		}
+	})
+}
+
+const copyTime = time.Second
+
+// copying tells that it is half done when a third of its time is over.
+type copying struct{ driver.Driver }
+
+func (copying) FlattenVolume(_ context.Context, _ volume.Ref, p driver.Progress) error {
+	<-time.After(copyTime)
+	p(50)
+	<-time.After(2 * copyTime)
+	return nil
+}
