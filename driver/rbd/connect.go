@@ -21,6 +21,9 @@ type link struct {
 	addr string // ip:port/nonce
 }
 
+// huntEvery is how often a monitor or an OSD that is away is tried again.
+const huntEvery = 3 * time.Second
+
 // dial connects. Operations time out after the given time, or never with 0;
 // connecting itself never takes longer than the configured timeout.
 func dial(cfg Config, timeout time.Duration) (*link, error) {
@@ -37,6 +40,11 @@ func dial(cfg Config, timeout time.Duration) (*link, error) {
 		"client_mount_timeout": cfg.ConnectTimeout,
 		"rados_mon_op_timeout": timeout,
 		"rados_osd_op_timeout": timeout,
+		// How soon what was away is looked for again. librados waits longer from
+		// try to try, up to half a minute for a monitor: too long after its return.
+		"mon_client_hunt_interval":              huntEvery,
+		"mon_client_hunt_interval_max_multiple": time.Second, // a factor
+		"ms_max_backoff":                        huntEvery,
 	}
 	for name, value := range options {
 		seconds := strconv.Itoa(int((value + time.Second - 1) / time.Second))

@@ -25,7 +25,7 @@ type Driver struct {
 	purging     locks
 	monitors    monitors
 	sources     sources
-	probe       probe
+	questions   questions
 	handles     atomic.Int64 // images that are open
 	closeOnce   sync.Once
 	closeErr    error

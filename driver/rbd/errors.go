@@ -4,6 +4,7 @@ import (
 	"errors"
 	"syscall"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 )
 
@@ -28,7 +29,7 @@ var meanings = map[syscall.Errno]struct {
 	syscall.EPERM:        {fault.Unavailable, "the cluster does not permit it to this user", "check the capabilities: ceph auth get client.<rbd_user>"},
 	syscall.EACCES:       {fault.Unavailable, "the cluster does not permit it to this user", "check the capabilities: ceph auth get client.<rbd_user>"},
 	syscall.ETIMEDOUT:    {fault.Unavailable, "the cluster did not answer in time; it may still be done", "check: ceph -s"},
-	syscall.ESHUTDOWN:    {fault.Unavailable, "the cluster has blocklisted this client", "restart the worker, or wait for the entry to expire: ceph osd blocklist ls"},
+	syscall.ESHUTDOWN:    {fault.Unavailable, "the cluster has blocklisted this client", "the worker replaces itself; who did it, and why: ceph osd blocklist ls"},
 	syscall.ENOTCONN:     {fault.Unavailable, "there is no connection to the cluster", "check: ceph -s"},
 	syscall.EAGAIN:       {fault.Unavailable, "the cluster asks to try again", ""},
 	syscall.ECANCELED:    {fault.Cancelled, "it was interrupted", ""},
@@ -60,5 +61,14 @@ func classify(err error, doing string) error {
 	if !ok {
 		return fault.New(fault.Internal, "%s: %w", doing, err)
 	}
+	if errno(err) == syscall.ESHUTDOWN {
+		err = shutOut{err}
+	}
 	return fault.New(m.kind, "%s: %s (%w)", doing, m.message, err).WithHint("%s", m.hint)
 }
+
+// shutOut is the error of librados for a client that is blocklisted. Its entry
+// expires, but what the client had open is lost all the same.
+type shutOut struct{ error }
+
+func (e shutOut) Unwrap() []error { return []error{driver.ErrShutOut, e.error} }

@@ -2,10 +2,12 @@ package rbd
 
 import (
 	"context"
-	"sync/atomic"
+	"errors"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 )
 
@@ -22,53 +24,91 @@ func (l *link) read() error {
 	return nil
 }
 
-// Ping reads from the pool over both connections and asks a monitor, each within
-// the timeout of the control connection. Kind: Unavailable, with what is away.
+// answerWithin is how soon a cluster that serves answers a question of Ping: a
+// healthy one takes a millisecond, one that recovers from a failure up to a second.
+const answerWithin = 2 * time.Second
+
+// Ping reads from the pool over both connections and asks a monitor, all side by
+// side, and returns within two seconds, or the timeout of the control connection
+// if that is shorter. A question that is not answered by then stays under way, and
+// the next Ping waits for the same answer: a cluster that hangs holds three
+// threads, however often it is asked.
+//
+// Kind: Unavailable, with what does not answer; driver.ErrShutOut is in its chain
+// when the cluster has blocklisted one of the connections.
 func (d *Driver) Ping(ctx context.Context) (err error) {
 	defer fault.Wrap(&err, "ping")
-	leave, err := d.enter(ctx)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer leave()
-	if err := d.control.read(); err != nil {
-		return err
+	within := min(answerWithin, d.cfg.ConnectTimeout)
+	late, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	answers := []func() error{
+		d.questions.control.ask(late, d, d.control.read, "a read from pool %s is not answered within %s: its OSDs are down or hang", d.cfg.Pool, within),
+		d.questions.data.ask(late, d, d.data.read, "a read from pool %s over the data connection is not answered within %s", d.cfg.Pool, within),
+		d.questions.monitor.ask(late, d, d.control.askMonitor, "the monitors do not answer within %s: they are down, or have no quorum", within),
 	}
-	if err := d.readData(ctx); err != nil {
-		return err
+	for _, answer := range answers {
+		if e := answer(); err == nil || errors.Is(e, driver.ErrShutOut) && !errors.Is(err, driver.ErrShutOut) {
+			err = e
+		}
 	}
-	var dump monDump
-	return d.control.mon(&dump, "mon dump")
+	if ctx.Err() != nil { // asked by somebody who has left
+		return ctx.Err()
+	}
+	return err
 }
 
-// probe is the read over the data connection, which never times out by itself:
-// one that hangs is left behind, and no second one is started.
-type probe struct{ running atomic.Bool }
+// askMonitor asks a monitor for something small.
+func (l *link) askMonitor() error {
+	var dump monDump
+	return l.mon(&dump, "mon dump")
+}
 
-func (d *Driver) readData(ctx context.Context) error {
-	hangs := fault.New(fault.Unavailable, "a read over the data connection hangs").WithHint("check: ceph -s")
-	if !d.probe.running.CompareAndSwap(false, true) {
-		return hangs
+// questions are those of Ping.
+type questions struct{ control, data, monitor question }
+
+// question is asked at most once at a time.
+type question struct {
+	mu    sync.Mutex
+	asked *asked // nil while it is not under way
+}
+
+// asked is a question that is under way.
+type asked struct {
+	done chan struct{} // closed with the answer
+	err  error
+}
+
+// ask asks the question, unless it is under way, and returns what waits for the
+// answer as long as ctx lasts. The text says what no answer means.
+func (q *question) ask(ctx context.Context, d *Driver, put func() error, silent string, args ...any) (answer func() error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.asked == nil {
+		if !d.calls.enter() {
+			return func() error { return fault.New(fault.Unavailable, "the driver is closed") }
+		}
+		q.asked = &asked{done: make(chan struct{})}
+		go func(a *asked) {
+			defer d.calls.leave()
+			a.err = put()
+			q.mu.Lock()
+			q.asked = nil
+			q.mu.Unlock()
+			close(a.done)
+		}(q.asked)
 	}
-	if !d.calls.enter() {
-		d.probe.running.Store(false)
-		return fault.New(fault.Unavailable, "the driver is closed")
-	}
-	result := make(chan error, 1)
-	go func() {
-		defer d.calls.leave()
-		err := d.data.read()
-		d.probe.running.Store(false)
-		result <- err
-	}()
-	timer := time.NewTimer(d.cfg.ConnectTimeout)
-	defer timer.Stop()
-	select {
-	case err := <-result:
-		return err
-	case <-timer.C:
-		return hangs
-	case <-ctx.Done():
-		return ctx.Err()
+	a := q.asked
+	return func() error {
+		select {
+		case <-a.done:
+			if errno(a.err) != syscall.ETIMEDOUT {
+				return a.err
+			}
+		case <-ctx.Done():
+		}
+		return fault.New(fault.Unavailable, silent, args...).WithHint("check: ceph -s")
 	}
 }
