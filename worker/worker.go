@@ -115,21 +115,33 @@ type connections struct {
 	err    error
 }
 
-// connect connects to the bus and to the cluster, however long they are away.
+// connect connects to the bus and to the cluster, side by side, however long they
+// are away.
 func (w *Worker) connect(ctx context.Context) (c connections) {
-	c.err = w.retry(ctx, "bus", func() (err error) {
-		c.conn, err = w.deps.Connect(ctx)
-		return err
-	})
-	if c.err == nil {
-		c.err = w.retry(ctx, "backend", func() error {
-			d, err := w.deps.OpenDriver(ctx)
-			if err == nil {
-				c.driver = d
-			}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var bus sync.WaitGroup
+	bus.Go(func() {
+		err := w.retry(ctx, "bus", func() (err error) {
+			c.conn, err = w.deps.Connect(ctx)
 			return err
 		})
+		if err != nil {
+			cancel(err) // it is pointless to wait for the cluster
+		}
+	})
+	err := w.retry(ctx, "backend", func() error {
+		d, err := w.deps.OpenDriver(ctx)
+		if err == nil {
+			c.driver = d
+		}
+		return err
+	})
+	if err != nil {
+		cancel(err)
 	}
+	bus.Wait()
+	c.err = context.Cause(ctx)
 	return c
 }
 
