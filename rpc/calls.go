@@ -12,6 +12,11 @@ func (c *Client) DeleteVolume(ctx context.Context, service string, req DeleteVol
 	return invoke[VolumeReply](ctx, c, service, MethodDeleteVolume, req, o)
 }
 
+// UndeleteVolume brings a deleted volume of the service back.
+func (c *Client) UndeleteVolume(ctx context.Context, service string, req UndeleteVolumeRequest, o CallOptions) (VolumeReply, error) {
+	return invoke[VolumeReply](ctx, c, service, MethodUndeleteVolume, req, o)
+}
+
 // ExtendVolume makes a volume of the service larger.
 func (c *Client) ExtendVolume(ctx context.Context, service string, req ExtendVolumeRequest, o CallOptions) (VolumeReply, error) {
 	return invoke[VolumeReply](ctx, c, service, MethodExtendVolume, req, o)

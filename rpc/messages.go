@@ -10,6 +10,7 @@ import (
 const (
 	MethodCreateVolume         = "create_volume"
 	MethodDeleteVolume         = "delete_volume"
+	MethodUndeleteVolume       = "undelete_volume"
 	MethodExtendVolume         = "extend_volume"
 	MethodFlattenVolume        = "flatten_volume"
 	MethodCreateSnapshot       = "create_snapshot"
@@ -45,8 +46,16 @@ type CreateVolumeRequest struct {
 	Metadata         map[string]string `json:"metadata,omitempty"`
 }
 
-// DeleteVolumeRequest asks for the end of a volume without snapshots.
+// DeleteVolumeRequest asks for the end of a volume.
 type DeleteVolumeRequest struct {
+	VolumeID string `json:"volume_id"`
+	// Cascade deletes the snapshots of the volume with it; without it a volume that
+	// has some is refused.
+	Cascade bool `json:"cascade,omitempty"`
+}
+
+// UndeleteVolumeRequest asks for a deleted volume to be as it was.
+type UndeleteVolumeRequest struct {
 	VolumeID string `json:"volume_id"`
 }
 

@@ -23,7 +23,8 @@ const (
 
 // volumeTransitions holds every legal change of a volume's status; an empty
 // Status stands for "no row". Deleting returns to any status that a delete
-// may start from: a refused delete leaves the volume as it was.
+// may start from: a refused delete leaves the volume as it was. So does, by an
+// undelete, what was deleted and is kept.
 var volumeTransitions = map[Status][]Status{
 	"":            {Creating},
 	Creating:      {Available, Error, Deleted},
@@ -37,6 +38,7 @@ var volumeTransitions = map[Status][]Status{
 	Error:         {Deleting, Available},
 	ErrorDeleting: {Deleting, Available},
 	ErrorExtend:   {Deleting, Extending, Available},
+	Deleted:       {Available, Error, ErrorExtend},
 }
 
 // snapshotTransitions is the same for snapshots.
@@ -47,6 +49,7 @@ var snapshotTransitions = map[Status][]Status{
 	Deleting:      {Deleted, ErrorDeleting, Available, Error},
 	Error:         {Deleting, Available},
 	ErrorDeleting: {Deleting, Available},
+	Deleted:       {Available, Error, ErrorDeleting},
 }
 
 // CanBecome reports whether a volume may go from status s to next.

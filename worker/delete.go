@@ -13,12 +13,27 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-// deletion is the state of delete_volume and of the purge that follows it.
+// deletion is the state of delete_volume and of the purge that follows it. As long
+// as that waits, it is also what an undelete is told of the volume.
 type deletion struct {
 	rpc.DeleteVolumeRequest
 	Image volume.Ref `json:"image,omitzero"`
+	// Before is the status that the volume was deleted in, Snapshots are those that
+	// go with it.
+	Before    volume.Status   `json:"before,omitempty"`
+	Snapshots []takenSnapshot `json:"snapshots,omitempty"`
+	// Keep is how long the volume can be restored, KeepUntil the end of that time:
+	// zero for one that is not kept.
+	Keep      time.Duration `json:"keep,omitempty"`
+	KeepUntil time.Time     `json:"keep_until,omitzero"`
 
 	gone volume.Location
+}
+
+// takenSnapshot is a snapshot that a delete has taken along.
+type takenSnapshot struct {
+	ID     string        `json:"id"`
+	Before volume.Status `json:"before"`
 }
 
 // deleteVolume takes a volume out of reach in constant time; its space comes
@@ -30,7 +45,7 @@ func (w *Worker) deleteVolume() operation.Method[deletion] {
 		Steps: []operation.Step[deletion]{{
 			Name: "trash",
 			Run: func(ctx context.Context, _ *operation.Task, d *deletion) (err error) {
-				d.gone, err = w.driver.DeleteVolume(ctx, d.Image, w.cfg.DeletedKeep)
+				d.gone, err = w.driver.DeleteVolume(ctx, d.Image, d.Keep)
 				return err
 			},
 		}},
@@ -44,35 +59,62 @@ func (w *Worker) acceptDelete(tx operation.Tx, op *volume.Operation, d *deletion
 		return err
 	}
 	op.Resource.ID = v.ID
-	d.Image = v.Ref(w.cfg.VolumeNameTemplate)
-	if err := deletable(tx, &v); err != nil {
+	d.Image, d.Before, d.Keep = v.Ref(w.cfg.VolumeNameTemplate), v.Status, w.cfg.DeletedKeep
+	if err := detached(tx, &v); err != nil {
+		return err
+	}
+	if err := d.takeSnapshots(tx, op); err != nil {
 		return err
 	}
 	return move(tx, &v, volume.Deleting)
 }
 
-// deletable refuses what would take something along that somebody still needs.
-func deletable(tx operation.Tx, v *volume.Volume) error {
+// detached refuses a volume that a host may still write to.
+func detached(tx operation.Tx, v *volume.Volume) error {
 	attached, err := tx.Attachments(v.ID)
-	if err != nil {
+	if err == nil && attached > 0 {
+		err = fault.New(fault.Busy, "volume %s has %d attachments", v.ID, attached).WithHint("detach it first")
+	}
+	return err
+}
+
+// takeSnapshots has the snapshots of the volume deleted with it, if that was asked
+// for, and refuses a volume that has some otherwise.
+func (d *deletion) takeSnapshots(tx operation.Tx, op *volume.Operation) error {
+	snapshots, err := tx.Snapshots(d.VolumeID)
+	if err != nil || len(snapshots) == 0 {
 		return err
 	}
-	if attached > 0 {
-		return fault.New(fault.Busy, "volume %s has %d attachments", v.ID, attached).WithHint("detach it first")
-	}
-	snapshots, err := tx.Snapshots(v.ID)
-	if err != nil {
-		return err
-	}
-	if len(snapshots) > 0 {
+	if !d.Cascade {
 		blockers := make([]string, len(snapshots))
 		for i, s := range snapshots {
 			blockers[i] = "snapshot " + s.ID
 		}
-		return fault.New(fault.Conflict, "volume %s has %d snapshots", v.ID, len(snapshots)).
-			WithBlockers(blockers...).WithHint("delete its snapshots first; clones of them do not matter")
+		return fault.New(fault.Conflict, "volume %s has %d snapshots", d.VolumeID, len(snapshots)).
+			WithBlockers(blockers...).WithHint("delete its snapshots first, or with it (cascade); clones of them do not matter")
+	}
+	d.Snapshots = make([]takenSnapshot, len(snapshots)) // anew: this may run again
+	for i := range snapshots {
+		s := &snapshots[i]
+		d.Snapshots[i] = takenSnapshot{s.ID, s.Status}
+		if err := unused(tx, op, s); err != nil {
+			return err
+		}
+		if err := moveSnapshot(tx, s, volume.Deleting); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// unused refuses a snapshot of which volumes are being made.
+func unused(tx operation.Tx, op *volume.Operation, s *volume.Snapshot) error {
+	holders, err := tx.Holders(op.ID, volume.Resource{Type: volume.SnapshotResource, ID: s.ID})
+	if err == nil && len(holders) > 0 {
+		err = fault.New(fault.Busy, "snapshot %s is used by %d operations", s.ID, len(holders)).
+			WithBlockers(holders...).WithHint("delete the volume again when they have ended")
+	}
+	return err
 }
 
 func (w *Worker) finishDelete(tx operation.Tx, t *operation.Task, d *deletion, err error) error {
@@ -82,10 +124,13 @@ func (w *Worker) finishDelete(tx operation.Tx, t *operation.Task, d *deletion, e
 	}
 	switch {
 	case err == nil:
-		v.Status, v.TerminatedAt = volume.Deleted, time.Now().UTC()
+		v.Status, v.TerminatedAt = volume.Deleted, time.Now().UTC().Truncate(time.Microsecond)
 		if d.gone.ImageID != "" {
 			v.ImageID = d.gone.ImageID
-			t.Follow(w.purgeAfter(t.Operation(), &v))
+			if d.Keep > 0 {
+				d.KeepUntil = v.TerminatedAt.Add(d.Keep)
+			}
+			t.Follow(w.purgeAfter(t.Operation(), &v, *d))
 		}
 	case errors.Is(err, fault.Busy), errors.Is(err, fault.Conflict), errors.Is(err, fault.Cancelled):
 		v.Status = v.PreviousStatus // nothing was touched
@@ -93,74 +138,34 @@ func (w *Worker) finishDelete(tx operation.Tx, t *operation.Task, d *deletion, e
 		v.Status = volume.ErrorDeleting
 	}
 	v.PreviousStatus = volume.Deleting
-	return tx.UpdateVolume(&v, volume.Deleting)
+	return errors.Join(tx.UpdateVolume(&v, volume.Deleting), d.finishSnapshots(tx, err == nil))
+}
+
+// finishSnapshots brings those that go with the volume to rest: deleted, or as they
+// were.
+func (d *deletion) finishSnapshots(tx operation.Tx, deleted bool) error {
+	for _, taken := range d.Snapshots {
+		s, err := tx.Snapshot(taken.ID)
+		if err != nil {
+			return err
+		}
+		if s.Status = volume.Deleted; !deleted {
+			s.Status = taken.Before
+		}
+		if err := tx.UpdateSnapshot(&s, volume.Deleting); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // purgeAfter is the request for the purge of a deleted volume. It shares the ids
 // of its project's requests, so it takes one that nobody can have used before.
-func (w *Worker) purgeAfter(op volume.Operation, v *volume.Volume) operation.Request {
+func (w *Worker) purgeAfter(op volume.Operation, v *volume.Volume, d deletion) operation.Request {
+	d.DeleteVolumeRequest = rpc.DeleteVolumeRequest{VolumeID: v.ID}
+	d.Image = v.Ref(w.cfg.VolumeNameTemplate)
 	return operation.Request{
 		RequestID: "purge-" + uuid.NewString(), ProjectID: op.ProjectID, UserID: op.UserID, TraceParent: op.TraceParent,
-		Method: methodPurge,
-		Args: deletion{
-			DeleteVolumeRequest: rpc.DeleteVolumeRequest{VolumeID: v.ID},
-			Image:               v.Ref(w.cfg.VolumeNameTemplate),
-		},
-	}
-}
-
-const (
-	// brokenRetry is how soon what cleans up is tried again after it failed for a
-	// reason which does not go away by itself soon.
-	brokenRetry = 5 * time.Minute
-	// blockedRetry is how soon a purge looks again for clones that went away
-	// without an operation of ours; the end of one wakes it.
-	blockedRetry = time.Minute
-)
-
-// purgeVolume gives the space of a deleted volume back, once nothing depends on
-// it any more. It never gives up: an entry in the trash that nobody works on
-// would be lost space.
-func (w *Worker) purgeVolume() operation.Method[deletion] {
-	return operation.Method[deletion]{
-		Name: methodPurge, Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Patient: true,
-		Accept: func(tx operation.Tx, op *volume.Operation, d *deletion) error {
-			op.Resource.ID = d.VolumeID
-			_, err := tx.DeletedVolume(d.VolumeID)
-			return err
-		},
-		Steps: []operation.Step[deletion]{{
-			Name: "purge",
-			Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
-				return waitOut(t, w.driver.PurgeVolume(ctx, d.Image, t.Progress))
-			},
-		}},
-		Finish: func(tx operation.Tx, _ *operation.Task, d *deletion, err error) error {
-			if err != nil {
-				return nil // a defect; the entry stays for an operator
-			}
-			v, lost := tx.DeletedVolume(d.VolumeID)
-			if lost != nil {
-				return lost
-			}
-			v.ImageID = "" // the image of this id is no more
-			return tx.UpdateVolume(&v, volume.Deleted)
-		},
-	}
-}
-
-// waitOut makes the error of what cleans up one that is waited out.
-func waitOut(t *operation.Task, err error) error {
-	switch f := fault.Of(err); fault.KindOf(err) {
-	case fault.Busy:
-		// The first time nobody wakes it yet: what it waits for was not known.
-		if f.RetryAfter == 0 && t.Repeat() {
-			return f.WithRetryAfter(blockedRetry)
-		}
-		return err
-	case "", fault.Unavailable, fault.Cancelled:
-		return err
-	default:
-		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(brokenRetry)
+		Method: methodPurge, Args: d,
 	}
 }

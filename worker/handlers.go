@@ -28,6 +28,7 @@ func (w *Worker) newServer() *rpc.Server {
 	s := rpc.NewServer(w.conn, cfg, w.log)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateVolume, w.handleCreateVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteVolume, w.handleDeleteVolume)
+	rpc.Handle(s, rpc.Service, rpc.MethodUndeleteVolume, w.handleUndeleteVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodExtendVolume, w.handleExtendVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodFlattenVolume, w.handleFlattenVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
@@ -214,9 +215,8 @@ func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volu
 	if err != nil {
 		return volume.Volume{}, err
 	}
-	if host := volume.ParseHost(v.Host).Service(); host != w.cfg.Host {
-		return volume.Volume{}, fault.New(fault.Invalid, "volume %s belongs to %s, not to %s", v.ID, host, w.cfg.Host).
-			WithField("volume_id").WithHint("send the request to %s", host)
+	if err := w.here(&v, "volume_id"); err != nil {
+		return volume.Volume{}, err
 	}
 	if v.Status.Transient() && v.Status != volume.Extending {
 		return volume.Volume{}, fault.New(fault.Conflict, "volume %s is %s", v.ID, v.Status)

@@ -22,6 +22,7 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.createFromSnapshot())
 	operation.Register(e, w.createClone())
 	operation.Register(e, w.deleteVolume())
+	operation.Register(e, w.undeleteVolume())
 	operation.Register(e, w.purgeVolume())
 	operation.Register(e, w.dropSnapshot())
 	operation.Register(e, w.extendVolume())
@@ -42,11 +43,16 @@ func (w *Worker) ourVolume(tx operation.Tx, op *volume.Operation, id, field stri
 	if err != nil {
 		return volume.Volume{}, named(err, field)
 	}
+	return v, w.here(&v, field)
+}
+
+// here refuses a volume of another service.
+func (w *Worker) here(v *volume.Volume, field string) error {
 	if host := volume.ParseHost(v.Host).Service(); host != w.cfg.Host {
-		return volume.Volume{}, fault.New(fault.Invalid, "volume %s belongs to %s, not to %s", id, host, w.cfg.Host).
+		return fault.New(fault.Invalid, "volume %s belongs to %s, not to %s", v.ID, host, w.cfg.Host).
 			WithField(field).WithHint("send the request to %s", host)
 	}
-	return v, nil
+	return nil
 }
 
 // ourSnapshot returns a snapshot of this service, and its volume.

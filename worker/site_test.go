@@ -45,6 +45,7 @@ type site struct {
 	bus   *rpctest.Server
 	*rpc.Client
 	runs int
+	keep time.Duration // how long deleted volumes are kept
 }
 
 func newSite(t *testing.T) *site {
@@ -93,6 +94,7 @@ func (s *site) prepare() *process {
 		VolumeNameTemplate: template, SnapshotNameTemplate: snapshotTemplate,
 		ReportInterval: 200 * time.Millisecond, ServiceDownTime: 2 * time.Second, StatsInterval: time.Hour,
 		PingInterval: 50 * time.Millisecond, Retention: time.Hour, DrainTimeout: patience,
+		DeletedKeep:  s.keep,
 		Lanes: map[operation.Lane]operation.Limits{
 			operation.Control: {Slots: 20, Queue: 1000},
 			operation.Work:    {Slots: 20, Queue: 1000},
