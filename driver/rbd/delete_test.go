@@ -84,40 +84,16 @@ func TestDeleteRefusesAGroupMember(t *testing.T) {
 // differ, and that delete and purge end it.
 func TestDeleteFinishesWhatADeathLeft(t *testing.T) {
 	_, d := fresh(t)
-	io := d.control.io
-	setEntry := func(t *testing.T, v volume.Ref, source, state byte) {
-		entry := []byte{2, 1, 0, 0, 0, 0, source}
-		entry = append(appendString(entry, v.Name), make([]byte, 16)...)
-		entry = append(entry, state)
-		entry[2] = byte(len(entry) - 6)
-		if err := io.SetOmap(trashObject, map[string][]byte{"id_" + v.ImageID: entry}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	nameless := func(t *testing.T, v volume.Ref) {
-		if err := io.Delete("rbd_id." + v.Name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	unlisted := func(t *testing.T, v volume.Ref) {
-		if err := io.RmOmapKeys(directory, []string{"name_" + v.Name, "id_" + v.ImageID}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	headless := func(t *testing.T, v volume.Ref) {
-		if err := io.Delete("rbd_header." + v.ImageID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const user, removing = 0, 3 // sources of trash entries
-	cases := map[string][]func(t *testing.T, v volume.Ref){
+	const user = 0 // the source of a trash entry
+	moving := func(t *testing.T, d *Driver, v volume.Ref) { setEntry(t, d, v, user, trashMoving) }
+	cases := map[string][]func(t *testing.T, d *Driver, v volume.Ref){
 		"create, before the header":    {headless},
 		"create, before the directory": {headless, unlisted},
-		"trash, entry made":            {func(t *testing.T, v volume.Ref) { setEntry(t, v, user, trashMoving) }},
-		"trash, name given back":       {func(t *testing.T, v volume.Ref) { setEntry(t, v, user, trashMoving) }, nameless},
-		"trash, entry not completed":   {func(t *testing.T, v volume.Ref) { setEntry(t, v, user, trashMoving) }, nameless, unlisted},
-		"remove, hidden":               {func(t *testing.T, v volume.Ref) { setEntry(t, v, removing, trashNormal) }, nameless, unlisted},
-		"remove, header gone":          {func(t *testing.T, v volume.Ref) { setEntry(t, v, removing, 2) }, nameless, unlisted, headless},
+		"trash, entry made":            {moving},
+		"trash, name given back":       {moving, nameless},
+		"trash, entry not completed":   {moving, nameless, unlisted},
+		"remove, hidden":               {removing(trashNormal), nameless, unlisted},
+		"remove, header gone":          {removing(trashRemoving), nameless, unlisted, headless},
 	}
 	for name, die := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -127,14 +103,12 @@ func TestDeleteFinishesWhatADeathLeft(t *testing.T) {
 			} {
 				v := create(t, d, "volume-1")
 				for _, step := range die {
-					step(t, v)
+					step(t, d, v)
 				}
 				if err := remove(t, d, ref(v)); err != nil && fault.KindOf(err) != fault.Invalid {
 					t.Fatalf("%s: %v", known, err)
 				}
-				if _, err := io.Stat("rbd_object_map." + v.ImageID); err == nil { // no header, no object map
-					_ = io.Delete("rbd_object_map." + v.ImageID)
-				}
+				unmap(d, v)
 				empty(t, d)
 			}
 		})

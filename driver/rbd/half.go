@@ -39,12 +39,30 @@ func (d *Driver) drop(ctx context.Context, name, why string) error {
 	return classify(err, "remove the half-made image")
 }
 
+// finishDrop ends a drop that died: librbd takes what it removes through the trash,
+// so that the name is given back, and may be anew in use, long before the image is
+// gone.
+func (d *Driver) finishDrop(ctx context.Context, name string) error {
+	loc, err := d.trashHalf(ctx, volume.Ref{Name: name}, 0)
+	if err != nil || loc.ImageID == "" {
+		return err
+	}
+	return d.PurgeVolume(ctx, volume.Ref{Name: name, ImageID: loc.ImageID}, nil)
+}
+
 // resume opens the image that an earlier attempt may have made. It returns nil
 // when there is none, after removing what cannot be opened.
 func (d *Driver) resume(ctx context.Context, v volume.Ref) (*image, error) {
 	img, err := d.open(d.control, v, rbd.OpenImageReadOnly)
 	if fault.KindOf(err) != fault.NotFound {
 		return img, err
+	}
+	entry, err := d.control.trashFind(v.Name)
+	if err != nil {
+		return nil, err
+	}
+	if entry != nil && entry.source == sourceRemoving {
+		return nil, d.finishDrop(ctx, v.Name)
 	}
 	id, err := d.control.locate(v.Name)
 	if err != nil || id == "" {

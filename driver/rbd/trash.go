@@ -29,9 +29,14 @@ const (
 	trashRestoring = 3
 )
 
+// sourceRemoving is the source of an entry that librbd has made itself, of an image
+// that was to be removed at once.
+const sourceRemoving = 3
+
 // trashEntry is one image in the trash.
 type trashEntry struct {
 	id, name  string
+	source    byte
 	state     byte
 	deleted   time.Time
 	keepUntil time.Time
@@ -89,7 +94,7 @@ func parseTrashEntry(id string, value []byte) (*trashEntry, error) {
 	if !ok || len(rest) < times {
 		return nil, broken
 	}
-	e := &trashEntry{id: id, name: name, deleted: cephTime(rest), keepUntil: cephTime(rest[times/2:])}
+	e := &trashEntry{id: id, name: name, source: value[header], deleted: cephTime(rest), keepUntil: cephTime(rest[times/2:])}
 	if value[0] >= 2 && len(rest) > times {
 		e.state = rest[times]
 	}

@@ -1,0 +1,90 @@
+package rbd
+
+import (
+	"testing"
+
+	"github.com/volumed/volumed/volume"
+)
+
+// What a process leaves of an image when it dies inside librbd.
+
+// setEntry leaves an entry in the trash.
+func setEntry(t *testing.T, d *Driver, v volume.Ref, source, state byte) {
+	t.Helper()
+	entry := []byte{2, 1, 0, 0, 0, 0, source}
+	entry = append(appendString(entry, v.Name), make([]byte, 16)...)
+	entry = append(entry, state)
+	entry[2] = byte(len(entry) - 6)
+	if err := d.control.io.SetOmap(trashObject, map[string][]byte{"id_" + v.ImageID: entry}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// removing leaves the entry of an image that librbd removes.
+func removing(state byte) func(*testing.T, *Driver, volume.Ref) {
+	return func(t *testing.T, d *Driver, v volume.Ref) { setEntry(t, d, v, sourceRemoving, state) }
+}
+
+// nameless takes the name away, the first place where librbd keeps it.
+func nameless(t *testing.T, d *Driver, v volume.Ref) {
+	t.Helper()
+	wantKind(t, "", d.control.io.Delete("rbd_id."+v.Name))
+}
+
+// unlisted takes the image out of the directory, the second place.
+func unlisted(t *testing.T, d *Driver, v volume.Ref) {
+	t.Helper()
+	wantKind(t, "", d.control.io.RmOmapKeys(directory, []string{"name_" + v.Name, "id_" + v.ImageID}))
+}
+
+// headless takes the header away.
+func headless(t *testing.T, d *Driver, v volume.Ref) {
+	t.Helper()
+	wantKind(t, "", d.control.io.Delete("rbd_header."+v.ImageID))
+}
+
+// unmap removes the object map, which librbd does not find without the header.
+func unmap(d *Driver, v volume.Ref) { _ = d.control.io.Delete("rbd_object_map." + v.ImageID) }
+
+// A death while what an earlier death had left was being removed: the repeated create
+// ends that removal, too, instead of leaving the image in the trash for ever.
+func TestRepeatedCreateFinishesARemoval(t *testing.T) {
+	_, d := fresh(t)
+	cases := map[string][]func(*testing.T, *Driver, volume.Ref){
+		"entry made":          {removing(trashMoving), headless},
+		"name given back":     {removing(trashMoving), nameless},
+		"headless, no name":   {removing(trashMoving), headless, nameless},
+		"entry not completed": {removing(trashMoving), nameless, unlisted},
+		"hidden":              {removing(trashNormal), nameless, unlisted},
+		"header gone":         {removing(trashRemoving), nameless, unlisted, headless},
+	}
+	for name, die := range cases {
+		t.Run(name, func(t *testing.T) {
+			half := create(t, d, "volume-1")
+			for _, step := range die {
+				step(t, d, half)
+			}
+			loc, err := d.CreateVolume(t.Context(), volume.Spec{Ref: volume.Ref{Name: half.Name}, Size: 1, Repeat: true})
+			wantKind(t, "", err)
+			if loc.ImageID == "" || loc.ImageID == half.ImageID {
+				t.Errorf("the image is %q, the half-removed one was %q", loc.ImageID, half.ImageID)
+			}
+			wantKind(t, "", remove(t, d, volume.Ref{Name: half.Name, ImageID: loc.ImageID}))
+			unmap(d, half)
+			empty(t, d)
+		})
+	}
+}
+
+// What somebody else has moved to the trash under that name is not touched.
+func TestRepeatedCreateLeavesTheTrashAlone(t *testing.T) {
+	_, d := fresh(t)
+	old := create(t, d, "volume-1")
+	_, err := d.DeleteVolume(t.Context(), old, 0)
+	wantKind(t, "", err)
+	_, err = d.CreateVolume(t.Context(), volume.Spec{Ref: volume.Ref{Name: old.Name}, Size: 1, Repeat: true})
+	wantKind(t, "", err)
+	if entry, err := d.control.trashGet(old.ImageID); err != nil || entry == nil {
+		t.Errorf("the entry is gone, %v", err)
+	}
+}
