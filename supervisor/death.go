@@ -17,6 +17,8 @@ func (s *Supervisor) bury(c *child, now time.Time) {
 		s.countOut(c, now)
 	case c.Role == OneShot && e.Code == lifeline.ExitStopped:
 		c.set(Exited, "", now)
+	case e.Code == lifeline.ExitReplace:
+		s.renew(c, now)
 	case e.permanent():
 		c.set(Failed, e.Reason, now)
 		c.unlock() // for whoever looks into it with a worker in the foreground
@@ -44,6 +46,18 @@ func (s *Supervisor) again(c *child, now time.Time) {
 		s.log.Error("child dies again and again before it is ready", "backend", c.Name,
 			"restarts", c.Restarts, "reason", c.LastExit.Reason)
 	}
+}
+
+// renew starts a child again that ended in favour of a fresh process: at once, but
+// never more often than the shortest delay allows, whatever makes it ask again and
+// again. It is no death, and nothing is held against it.
+func (s *Supervisor) renew(c *child, now time.Time) {
+	c.NextStart = now
+	if soonest := c.started.Add(s.cfg.Policy.RestartMin); soonest.After(now) {
+		c.NextStart = soonest
+	}
+	c.set(Backoff, c.LastExit.Reason, now)
+	s.log.Warn("child is replaced", append(s.obituary(c), "next_start", c.NextStart.Sub(now))...)
 }
 
 // obituary is what every line about a death says.

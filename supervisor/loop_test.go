@@ -197,6 +197,37 @@ func TestReadyChildComesBackAtOnceAndBacksOffAfterTheBurst(t *testing.T) {
 	})
 }
 
+// A child that ends in favour of a fresh process gets one at once, however often
+// that happens, and it counts as no death; but one that only ever asks for the next
+// is not started more often than any other.
+func TestReplacedChildComesBackAtOnce(t *testing.T) {
+	inBubble(t, Config{Workers: backends("rbd0")}, func(w *world) {
+		for i := range 20 {
+			w.ready("rbd0")
+			w.pass(time.Second)
+			w.die("rbd0", Exit{Code: lifeline.ExitReplace})
+			if got := w.starts("rbd0"); got != i+2 {
+				t.Fatalf("%d starts after %d replacements, want %d", got, i+1, i+2)
+			}
+		}
+		if got := w.status("rbd0"); got.Restarts != 0 || got.CrashLoop || got.LastExit.Code != lifeline.ExitReplace {
+			t.Errorf("after twenty replacements: %+v", got)
+		}
+		w.die("rbd0", Exit{Code: lifeline.ExitReplace}) // it has lived no time at all
+		if got := w.status("rbd0"); got.State != Backoff || !got.NextStart.Equal(time.Now().Add(time.Second)) {
+			t.Errorf("after one that did nothing else: %+v", got)
+		}
+		w.pass(time.Second)
+		w.ready("rbd0")
+		w.die("rbd0", Exit{Code: -1, Signal: syscall.SIGKILL})
+		if got := w.status("rbd0"); got.Restarts != 1 || w.starts("rbd0") != 23 {
+			t.Errorf("after the first death: %+v", got)
+		}
+		w.signal(syscall.SIGTERM)
+		_ = w.wait() // how it ends is another test's matter
+	})
+}
+
 func TestCrashLoopIsReportedOnceAndRecoversOnReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -54,6 +54,8 @@ func meaning(code int) string {
 		return "no permission"
 	case lifeline.ExitConfig:
 		return "bad configuration"
+	case lifeline.ExitReplace:
+		return "asks to be replaced"
 	default:
 		return fmt.Sprintf("unknown exit code %d", code)
 	}

@@ -23,6 +23,7 @@ func TestVerdict(t *testing.T) {
 		"temporary":       {exit: Exit{Code: 75}, reason: "a dependency is away"},
 		"permission":      {exit: Exit{Code: 77}, said: "keyring", permanent: true, reason: "no permission: keyring"},
 		"config":          {exit: Exit{Code: 78}, permanent: true, reason: "bad configuration"},
+		"replace":         {exit: Exit{Code: 79}, said: "blocklisted", reason: "asks to be replaced: blocklisted"},
 		"unknown":         {exit: Exit{Code: 41}, reason: "unknown exit code 41"},
 		"signal":          {exit: Exit{Code: -1, Signal: syscall.SIGSEGV}, reason: "killed by segmentation fault"},
 		"not our SIGKILL": {exit: Exit{Code: -1, Signal: syscall.SIGKILL}, reason: "SIGKILL from outside, out of memory?"},

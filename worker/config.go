@@ -38,8 +38,12 @@ type Config struct {
 	ServiceDownTime time.Duration // a heartbeat older than this means down
 	StatsInterval   time.Duration // between reports of capabilities
 	PingInterval    time.Duration // between checks that the backend serves
-	Retention       time.Duration // how long ended operations are remembered
-	DrainTimeout    time.Duration // for ending work at a stop; 0 means no limit
+	// LostAfter is how long a call that an outage of the backend met may be silent
+	// after the end of that, until it counts as lost and the process is replaced;
+	// 0 means for ever.
+	LostAfter    time.Duration
+	Retention    time.Duration // how long ended operations are remembered
+	DrainTimeout time.Duration // for ending work at a stop; 0 means no limit
 
 	// DeletedKeep is how long a deleted volume can be restored.
 	DeletedKeep time.Duration

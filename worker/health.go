@@ -22,6 +22,9 @@ type health struct {
 	away  map[string]string // what is away, and why
 }
 
+// backend is what the health calls the cluster.
+const backend = "backend"
+
 func newHealth(parent Parent, log hclog.Logger) *health {
 	return &health{parent: parent, log: log, changed: make(chan struct{}, 1), phase: volume.Starting, away: map[string]string{}}
 }
@@ -49,6 +52,13 @@ func (h *health) set(what, reason string) {
 	if before == "" || reason == "" {
 		h.wake()
 	}
+}
+
+// reason returns why what is away; empty if it is not.
+func (h *health) reason(what string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.away[what]
 }
 
 // enter changes the phase.

@@ -63,21 +63,6 @@ func (w *Worker) watchBus(ctx context.Context) {
 	}
 }
 
-// pings checks that the backend serves this client.
-func (w *Worker) pings(ctx context.Context) {
-	every(ctx, w.cfg.PingInterval, func() {
-		err := w.driver.Ping(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		reason := ""
-		if err != nil {
-			reason = err.Error()
-		}
-		w.health.set("backend", reason)
-	})
-}
-
 // pruneInterval is how often records of ended operations are looked through.
 const pruneInterval = time.Hour
 

@@ -82,6 +82,7 @@ type process struct {
 	fuse     *fuse
 	cancel   context.CancelFunc
 	end      func() error // stops the worker and returns what Run returned
+	wait     func() error // waits until the worker ends by itself, and returns the same
 }
 
 // prepare returns a worker of the site that is not running yet.
@@ -131,12 +132,13 @@ func (p *process) run() *process {
 	ended := make(chan error, 1)
 	go func() { ended <- worker.New(p.cfg, p.deps).Run(ctx) }()
 	p.cancel = cancel
-	p.end = sync.OnceValue(func() error {
+	p.wait = sync.OnceValue(func() error { return <-ended })
+	p.end = func() error {
 		cancel()
-		return <-ended
-	})
+		return p.wait()
+	}
 	p.site.Cleanup(func() {
-		if err := p.end(); err != nil && !p.fuse.blown() && !errors.Is(err, operation.ErrFenced) {
+		if err := p.end(); err != nil && !p.fuse.blown() && !errors.Is(err, operation.ErrFenced) && !errors.Is(err, worker.ErrReplace) {
 			p.site.Errorf("worker of %s: %v", p.cfg.Host, err)
 		}
 	})

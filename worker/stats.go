@@ -51,6 +51,7 @@ func (w *Worker) report(ctx context.Context) {
 // lastCapabilities returns the last report, or the first if there was none.
 func (w *Worker) lastCapabilities(ctx context.Context) (rpc.CapabilitiesReply, error) {
 	if last := w.stats.get(); !last.Timestamp.IsZero() {
+		w.backendState(&last.Capabilities) // it may be down since
 		return last, nil
 	}
 	return w.capabilities(ctx)

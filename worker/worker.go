@@ -38,8 +38,10 @@ type Worker struct {
 	stats     statsCache
 	batches   *batches
 	opened    chan struct{} // closed when the engine takes requests
-	fenced    chan error    // holds ErrFenced once that is known
+	over      chan error    // holds why this process must end, once that is known
+	troubled  chan struct{} // holds one token: an operation is held up
 	attempted atomic.Bool   // to fence the process before
+	replaced  bool          // by the end of serve: this process ends with ErrReplace
 
 	background sync.WaitGroup // what goes on beside the work, until drain
 }
@@ -48,14 +50,15 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Log, health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
-		opened: make(chan struct{}), fenced: make(chan error, 1),
+		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }
 
 // Run serves until ctx ends, and then brings the work to safe points, for at
 // most the drain timeout. It returns nil when everything it had accepted is
 // done or safely left in the journal. Kinds of its error: those of the Opens,
-// Conflict (operation.ErrFenced) when another process has taken the service over.
+// Conflict (operation.ErrFenced) when another process has taken the service over,
+// Unavailable (ErrReplace) when a fresh process has to go on with the work.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, w.tearDown()) }()
 	if err := w.setUp(ctx); err != nil {
@@ -153,7 +156,7 @@ func (w *Worker) open(ctx context.Context) error {
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),
-		OnFenced: w.overtaken,
+		OnFenced: w.overtaken, OnTrouble: w.trouble,
 	})
 	w.register(w.engine)
 	claimed := 0
@@ -196,9 +199,12 @@ func waitingForBus(conn *rpc.Conn) string {
 }
 
 // overtaken notes that another process has taken the service over.
-func (w *Worker) overtaken(err error) {
+func (w *Worker) overtaken(err error) { w.finish(err) }
+
+// finish notes why this process must end.
+func (w *Worker) finish(why error) {
 	select {
-	case w.fenced <- err:
+	case w.over <- why:
 	default: // noted already
 	}
 }
@@ -223,30 +229,34 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 	defer func() { die(); beats.Wait() }()
 
 	periodic, stop := context.WithCancel(context.Background())
-	for _, loop := range []func(context.Context){w.watchBus, w.pings, w.statistics, w.pruning, w.watchdog} {
+	for _, loop := range []func(context.Context){w.watchBus, w.watchBackend, w.statistics, w.pruning, w.watchdog} {
 		w.background.Go(func() { loop(periodic) })
 	}
+	timeout := w.cfg.DrainTimeout
 	select {
 	case <-ctx.Done():
-	case err = <-w.fenced:
-		w.log.Error("another process has taken the service over", "epoch", w.fence.Epoch)
+	case err = <-w.over:
+		w.log.Error("this process must end", "epoch", w.fence.Epoch, "error", err)
+		if w.replaced = errors.Is(err, ErrReplace); w.replaced {
+			timeout = replaceTimeout
+		}
 	}
 	stop()
-	return errors.Join(err, w.drain())
+	return errors.Join(err, w.drain(timeout))
 }
 
 // drain ends the work: no new requests, what runs comes to a safe point, and so
-// do the loops.
-func (w *Worker) drain() error {
+// do the loops. A timeout of 0 means no limit.
+func (w *Worker) drain(timeout time.Duration) error {
 	w.deps.Parent.Stopping()
 	w.health.enter(volume.Draining)
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
-	if w.cfg.DrainTimeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, w.cfg.DrainTimeout)
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, timeout)
 	}
 	defer cancel()
 	if n := len(w.engine.InFlight()); n > 0 {
-		w.log.Info("draining", "operations", n, "timeout", w.cfg.DrainTimeout)
+		w.log.Info("draining", "operations", n, "timeout", timeout)
 	}
 	ended := make(chan struct{})
 	go func() { w.background.Wait(); close(ended) }()
@@ -269,7 +279,7 @@ const closeTimeout = 2 * time.Second
 
 // tearDown closes what setUp has opened.
 func (w *Worker) tearDown() (err error) {
-	if w.driver != nil {
+	if w.driver != nil && !w.replaced { // else the end of the process is what ends its calls
 		err = w.driver.Close()
 	}
 	if w.conn != nil {
@@ -279,14 +289,23 @@ func (w *Worker) tearDown() (err error) {
 		if w.fence.Epoch > 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
-			// It shows as down at once instead of after service_down_time.
-			if e := w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", []string{}); e != nil && !errors.Is(e, operation.ErrFenced) {
+			if e := w.lastBeat(ctx); e != nil && !errors.Is(e, operation.ErrFenced) {
 				w.log.Warn("last heartbeat not written", "error", e)
 			}
 		}
 		err = errors.Join(err, w.store.Close())
 	}
 	return err
+}
+
+// lastBeat makes the service show as down at once, instead of after
+// service_down_time; but not one whose successor is about to begin.
+func (w *Worker) lastBeat(ctx context.Context) error {
+	if w.replaced {
+		_, reason := w.health.now()
+		return w.store.Heartbeat(ctx, w.fence, volume.Draining, "is being replaced: "+reason, w.driver.Addrs())
+	}
+	return w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", []string{})
 }
 
 // Delays between attempts to reach what is away at start.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/supervisor/lifeline"
+	"github.com/volumed/volumed/worker"
 )
 
 // version is set by the build.
@@ -63,6 +64,9 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // exit returns err as the end of a role, its code by the kind of err.
 func exit(err error) error {
+	if errors.Is(err, worker.ErrReplace) {
+		return &exitError{lifeline.ExitReplace, err}
+	}
 	switch fault.KindOf(err) {
 	case "":
 		return nil

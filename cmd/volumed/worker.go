@@ -111,6 +111,10 @@ func (p parent) Phase(phase volume.Phase, reason string) {
 // pingInterval is how often a worker checks that its backend serves it.
 const pingInterval = 10 * time.Second
 
+// lostAfter is how long a call may be silent after an outage of its backend has
+// ended: librados has sent everything again within seconds.
+const lostAfter = time.Minute
+
 func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 	keep := time.Duration(0)
 	if b.EnableDeferredDeletion {
@@ -125,7 +129,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		ReportInterval: cfg.Default.ReportInterval, ServiceDownTime: cfg.Default.ServiceDownTime,
-		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval,
+		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval, LostAfter: lostAfter,
 		Retention: cfg.Default.OperationRetention, DrainTimeout: cfg.Default.GracefulShutdownTimeout,
 		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),

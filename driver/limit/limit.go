@@ -182,9 +182,9 @@ func (d *Driver) Stats(ctx context.Context) (volume.Capabilities, error) {
 	return run(ctx, d, call{class: Stats, name: "Stats"}, func() (volume.Capabilities, error) { return d.below.Stats(ctx) })
 }
 
-// Ping is driver.Reporter's, in the class Stats.
+// Ping is driver.Reporter's. It has a slot of its own beside the others.
 func (d *Driver) Ping(ctx context.Context) error {
-	return runErr(ctx, d, call{class: Stats, name: "Ping"}, func() error { return d.below.Ping(ctx) })
+	return runErr(ctx, d, call{class: check, name: "Ping"}, func() error { return d.below.Ping(ctx) })
 }
 
 // Addrs is driver.Reporter's. It takes no slot.

@@ -14,6 +14,7 @@ const (
 	Control
 	Work
 	Bulk
+	check // pings, one at a time; whoever watches the backend never waits for others
 	classes
 )
 
@@ -59,12 +60,12 @@ type slots struct {
 }
 
 func newSlots(c Config) *slots {
-	s := &slots{total: c.Slots}
-	s.reserved[Control], s.reserved[Stats] = c.Control, c.Stats
+	s := &slots{total: c.Slots + 1}
+	s.reserved[Control], s.reserved[Stats], s.reserved[check] = c.Control, c.Stats, 1
 	for class := range s.most {
 		s.most[class] = c.Slots
 	}
-	s.most[Bulk] = c.Bulk
+	s.most[Bulk], s.most[check] = c.Bulk, 1
 	return s
 }
 

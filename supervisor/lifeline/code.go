@@ -11,4 +11,5 @@ const (
 	ExitTempFail    = 75 // as ExitUnavailable
 	ExitNoPerm      = 77 // a permission is missing: not started again
 	ExitConfig      = 78 // bad configuration: not started again
+	ExitReplace     = 79 // the child cannot go on, a fresh one can: started at once, and no death
 )
