@@ -19,6 +19,7 @@ var serviceColumns = []string{
 	"topic", "cluster_name", "epoch", "phase", "reason", "availability_zone", "rpc_current_version", "object_current_version", "updated_at",
 	"node",
 	"report_count", "disabled", "disabled_reason", "ceph_addrs", "replication_status", "active_backend_id", "frozen", "created_at", "modified_at",
+	"phase_since",
 }
 
 func serviceFields(s *volume.Service) []any {
@@ -27,7 +28,7 @@ func serviceFields(s *volume.Service) []any {
 		&s.Topic, &s.ClusterName, &s.Epoch, (*string)(&s.Phase), &s.Reason, &s.AvailabilityZone,
 		&s.RPCCurrentVersion, &s.ObjectCurrentVersion, timeOf(&s.UpdatedAt), &s.Node,
 		&s.ReportCount, &s.Disabled, &s.DisabledReason, jsonOf(&s.CephAddrs), &s.ReplicationStatus, &s.ActiveBackendID, &s.Frozen,
-		timeOf(&s.CreatedAt), timeOf(&s.ModifiedAt),
+		timeOf(&s.CreatedAt), timeOf(&s.ModifiedAt), timeOf(&s.PhaseSince),
 	}
 }
 
@@ -37,7 +38,7 @@ var (
 	insertService = insertInto("services", serviceColumns) + " RETURNING " + serviceRow
 	// The rest of the row is the operator's, or tells of the process before.
 	takeService = `UPDATE services SET topic = $3, cluster_name = $4, epoch = $5, phase = $6, reason = $7,
-		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11, node = $12,
+		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11, phase_since = $11, node = $12,
 		ceph_addrs = CASE WHEN node = $12 AND node <> '' THEN ceph_addrs END
 		WHERE host = $1 AND "binary" = $2 RETURNING ` + serviceRow
 )
@@ -80,7 +81,8 @@ func (db *DB) TakeOver(ctx context.Context, s volume.Service) (row volume.Servic
 }
 
 func (s *session) insertService(service, row *volume.Service) error {
-	service.UUID, service.Epoch, service.ReportCount, service.CreatedAt = uuid.NewString(), 1, 0, service.UpdatedAt
+	service.UUID, service.Epoch, service.ReportCount = uuid.NewString(), 1, 0
+	service.CreatedAt, service.PhaseSince = service.UpdatedAt, service.UpdatedAt
 	found, err := s.one(serviceFields(row), insertService, serviceFields(service)[1:]...)
 	if err == nil && !found {
 		err = fault.New(fault.Exists, "service %s exists already: %w", service.Host, errLostRace)
@@ -107,7 +109,7 @@ func (db *DB) Heartbeat(ctx context.Context, fence operation.Fence, phase volume
 			set, args = ", ceph_addrs = $6", append(args, jsonOf(&addrs))
 		}
 		n, err := s.exec("UPDATE services SET report_count = report_count + 1, updated_at = "+s.d.now+
-			", phase = $4, reason = $5"+set+` WHERE host = $1 AND epoch = $2 AND "binary" = $3`, args...)
+			", phase_since = CASE WHEN phase = $4 THEN phase_since ELSE "+s.d.now+" END, phase = $4, reason = $5"+set+` WHERE host = $1 AND epoch = $2 AND "binary" = $3`, args...)
 		if err == nil && n == 0 {
 			err = operation.ErrFenced
 		}

@@ -25,13 +25,15 @@ type Service struct {
 	ClusterName string `json:"cluster_name,omitempty"`
 	// Epoch counts the processes that took the service over. Only the newest
 	// one's writes are carried out.
-	Epoch            int64  `json:"epoch"`
-	Phase            Phase  `json:"phase"`
-	Reason           string `json:"reason,omitempty"` // why not ready
-	ReportCount      int64  `json:"report_count"`
-	Disabled         bool   `json:"disabled"`
-	DisabledReason   string `json:"disabled_reason,omitempty"`
-	AvailabilityZone string `json:"zone"`
+	Epoch  int64  `json:"epoch"`
+	Phase  Phase  `json:"phase"`
+	Reason string `json:"reason,omitempty"` // why not ready
+	// PhaseSince is when the phase began, in the database's time.
+	PhaseSince       time.Time `json:"phase_since,omitzero"`
+	ReportCount      int64     `json:"report_count"`
+	Disabled         bool      `json:"disabled"`
+	DisabledReason   string    `json:"disabled_reason,omitempty"`
+	AvailabilityZone string    `json:"zone"`
 	// Node tells the machine, and its boot, that the process runs on.
 	Node string `json:"node,omitempty"`
 	// CephAddrs are the addresses (ip:port/nonce) of the process's connections,

@@ -30,6 +30,7 @@ func testServices(t *testing.T, url string) {
 	}
 	want := offer
 	want.ID, want.UUID, want.CreatedAt, want.UpdatedAt = first.ID, first.UUID, first.CreatedAt, first.UpdatedAt
+	want.PhaseSince = first.UpdatedAt
 	want.Epoch, want.Phase = 1, volume.Starting
 	if diff := cmp.Diff(want, first); diff != "" || first.UUID == "" || first.CreatedAt.IsZero() {
 		t.Errorf("first (-want +got):\n%s", diff)
@@ -45,6 +46,11 @@ func testServices(t *testing.T, url string) {
 	state := theService(t, db)
 	if state.Phase != volume.Degraded || state.Reason != "monitor away" || state.ReportCount != 2 || !cmp.Equal(state.CephAddrs, addrs) {
 		t.Errorf("after two heartbeats: %+v", state)
+	}
+	beat(t, db, fence, volume.Degraded, "monitor and OSD away", nil)
+	if again := theService(t, db); !again.PhaseSince.Equal(state.PhaseSince) || state.PhaseSince.Before(first.PhaseSince) ||
+		again.PhaseSince.After(again.UpdatedAt) {
+		t.Errorf("degraded since %s, then since %s", state.PhaseSince, again.PhaseSince)
 	}
 	if state.Age < 0 || state.Age > time.Minute {
 		t.Errorf("age = %v", state.Age)
@@ -64,7 +70,8 @@ func testServices(t *testing.T, url string) {
 		t.Errorf("the process before: %+v", before)
 	}
 	want = first
-	want.Epoch, want.ReportCount, want.RPCCurrentVersion, want.AvailabilityZone, want.UpdatedAt = 2, 2, "3.18", "z2", second.UpdatedAt
+	want.Epoch, want.ReportCount, want.RPCCurrentVersion, want.AvailabilityZone, want.UpdatedAt = 2, 3, "3.18", "z2", second.UpdatedAt
+	want.PhaseSince = second.UpdatedAt
 	want.Node = "boot-2"
 	if diff := cmp.Diff(want, second); diff != "" {
 		t.Errorf("taken over (-want +got):\n%s", diff)

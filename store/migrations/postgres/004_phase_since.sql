@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE services ADD COLUMN phase_since BIGINT;
