@@ -123,15 +123,10 @@ var methods = map[string]method{
 	"apply_repairs": { // of a snapshot that nobody knows of
 		first: "claim", last: "repair",
 		cancelled: func(c *cell) { c.pool.unstray(c.t, c.sourceID) },
+		check:     (*cell).checkRepaired,
 		prepare: func(a *arena) ask {
 			a.pool.stray(a.t, a.source())
-			audit, err := a.client.AuditBackend(a.group.Context(), a.backend(0), rpc.AuditBackendRequest{}, wait)
-			a.succeeded("audit_backend", audit.Operation, err)
-			req := rpc.ApplyRepairsRequest{AuditID: audit.Audit.ID}
-			return func(o rpc.CallOptions) (*volume.Operation, error) {
-				reply, err := a.client.ApplyRepairs(a.group.Context(), a.backend(0), req, o)
-				return reply.Operation, err
-			}
+			return a.asksForRepairs()
 		},
 	},
 	"wait_operation": { // which changes nothing, but answers for what does

@@ -172,9 +172,12 @@ func (c *cell) volumeID() string {
 // leaveName leaves the first thing that librbd makes of an image.
 func (c *cell) leaveName() {
 	c.t.Helper()
-	const id = "0123456789ab"
-	name := append(binary.LittleEndian.AppendUint32(nil, uint32(len(id))), id...)
-	c.must(c.pool.io.WriteFull("rbd_id.volume-"+c.volumeID(), name))
+	c.must(c.pool.io.WriteFull("rbd_id.volume-"+c.volumeID(), encoded("0123456789ab")))
+}
+
+// encoded is a string as Ceph stores it.
+func encoded(s string) []byte {
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(s))), s...)
 }
 
 // leaveEmpty leaves an image that has no parent yet.
@@ -190,6 +193,30 @@ func (c *cell) leaveHalf() {
 	c.t.Helper()
 	c.leaveEmpty()
 	c.must(c.pool.io.Delete("rbd_object_map." + c.pool.images(c.t)["volume-"+c.volumeID()]))
+}
+
+// leaveHidden leaves an image that librbd was about to remove: it has no name any
+// more, and its entry in the trash is not complete.
+func (c *cell) leaveHidden() {
+	c.t.Helper()
+	c.leaveEmpty()
+	c.must(rbd.GetImage(c.pool.io, "volume-"+c.volumeID()).Trash(0))
+	c.leaveMoving()
+	for id, entry := range c.pool.trash(c.t) {
+		const header, removing = 6, 3
+		entry[header] = removing
+		c.must(c.pool.io.SetOmap("rbd_trash", map[string][]byte{"id_" + id: entry}))
+	}
+}
+
+// leaveListed leaves the same an instant earlier, when the directory had it still.
+func (c *cell) leaveListed() {
+	c.t.Helper()
+	c.leaveHidden()
+	name := "volume-" + c.volumeID()
+	for id := range c.pool.trash(c.t) {
+		c.must(c.pool.io.SetOmap("rbd_directory", map[string][]byte{"name_" + name: encoded(id), "id_" + id: encoded(name)}))
+	}
 }
 
 // leaveDetached leaves a clone that is flattened and does not know it.

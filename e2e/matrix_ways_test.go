@@ -34,6 +34,9 @@ var ways = []struct {
 	{[]string{"flatten_volume/undo/*", "flatten_volume/undo/*/*"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveDetached}},
 	{[]string{"*/undo/*", "*/undo/*/*"}, way{first: "%m/%l/after", cancel: true}},
 
+	{[]string{"create_volume/create/*/rbd.move_to_trash"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveListed}},
+	{[]string{"create_volume/create/*/rbd.complete_trash", "create_volume/create/*/rbd.remove_from_trash"},
+		way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHidden}},
 	{[]string{"create_volume/create/*/rbd.remove_image"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHalf}},
 	{[]string{"create_*/clone/*/rbd.remove_image"}, way{first: "%m/clone/before/rbd.clone_image", tamper: (*cell).leaveEmpty}},
 	{[]string{"create_cloned_volume/snapshot/*/rbd.remove_snapshot"}, way{first: "create_cloned_volume/clone/after"}},
@@ -41,6 +44,11 @@ var ways = []struct {
 	{[]string{"create_volume_from_snapshot/clone/*/rbd.protect_snapshot"}, way{format: 1, spoil: (*cell).unprotect}},
 	{[]string{"flatten_volume/flatten/*/rbd.detach_parent"}, way{first: "%m/%f/before", tamper: (*cell).leaveDetached}},
 	{[]string{"delete_volume/trash/*/rbd.remove_image"}, way{spoil: (*cell).behead}},
+	{[]string{"apply_repairs/repair/*/rbd.rename"}, way{spoil: (*cell).misname}},
+	{[]string{"apply_repairs/repair/*/rbd.remove_metadata"}, way{spoil: (*cell).misset}},
+	{[]string{"apply_repairs/repair/*/rbd.break_lock"}, way{spoil: (*cell).mislock}},
+	{[]string{"apply_repairs/repair/*/rbd.resize"}, way{spoil: (*cell).missize}},
+	{[]string{"apply_repairs/repair/*/rbd.move_to_trash"}, way{spoil: (*cell).misplace}},
 	{[]string{"purge_volume/purge/*/rbd.complete_trash"}, way{first: "purge_volume/purge/before", tamper: (*cell).leaveMoving}},
 	{[]string{"purge_volume/purge/*/rbd.remove_snapshot", "*/*/*/rbd.protect_snapshot", "*/*/*/rbd.unprotect_snapshot"}, way{format: 1}},
 }
