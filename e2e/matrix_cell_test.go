@@ -141,7 +141,7 @@ func (c *cell) send() {
 }
 
 // persist sends a request until there is an answer that tells of an operation.
-func (c *cell) persist(request func() (*volume.Operation, error)) (volume.Operation, error) {
+func (a *arena) persist(request func() (*volume.Operation, error)) (volume.Operation, error) {
 	for {
 		op, err := request()
 		if with, ok := rpc.OperationOf(err); ok {
@@ -155,7 +155,7 @@ func (c *cell) persist(request func() (*volume.Operation, error)) (volume.Operat
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
-		case <-c.group.Context().Done():
+		case <-a.group.Context().Done():
 			return volume.Operation{}, err
 		}
 	}
