@@ -29,7 +29,7 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 		Accept: acceptPurge,
 		Steps: []operation.Step[deletion]{
 			{Name: "keep", Free: true, Interruptible: true, Run: w.keep},
-			{Name: "purge", Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
+			{Name: "purge", Interruptible: true, Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
 				return waitOut(t, w.driver.PurgeVolume(ctx, d.Image, t.Progress))
 			}},
 		},

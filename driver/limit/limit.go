@@ -132,7 +132,7 @@ func (d *Driver) UndeleteVolume(ctx context.Context, v volume.Ref) error {
 
 // PurgeVolume is driver.Provisioner's, in the class Bulk.
 func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
-	return runErr(ctx, d, call{class: Bulk, name: "PurgeVolume"}, func() error { return d.below.PurgeVolume(ctx, v, p) })
+	return runErr(ctx, d, call{class: Bulk, name: "PurgeVolume", watches: true}, func() error { return d.below.PurgeVolume(ctx, v, p) })
 }
 
 // CreateSnapshot is driver.Snapshotter's, in the class Control.

@@ -19,8 +19,8 @@ import (
 const shownChildren = 20
 
 // PurgeVolume removes the image with its snapshots from the trash. The time grows
-// with what is stored. ctx is looked at between snapshots, not while librbd
-// removes the image, which also tells no progress.
+// with what is stored. ctx is looked at between snapshots, and between the objects of
+// a large image.
 func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, progress driver.Progress) (err error) {
 	defer fault.Wrap(&err, "purge %s", v)
 	leave, err := d.enter(ctx)
@@ -50,15 +50,33 @@ func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, progress driver.
 	if err := d.purgeable(ctx, entry); err != nil {
 		return err
 	}
-	if err := d.purgeSnapshots(ctx, entry.id, progress); err != nil {
+	snapshots, err := d.purgeSnapshots(ctx, entry.id, progress)
+	if err != nil {
+		return err
+	}
+	if err := d.empty(ctx, entry.id, part(snapshots, snapshots+1, progress)); err != nil {
 		return err
 	}
 	err = crashpoint.Around(ctx, "rbd.remove_from_trash", func() error { return rbd.TrashRemove(d.data.io, entry.id, true) })
 	if err != nil && errno(err) != syscall.ENOENT {
-		return classify(err, "remove from the trash")
+		return soon(classify(err, "remove from the trash"))
 	}
 	progress(100)
 	return nil
+}
+
+// openRetry is how soon to look again whether an image is still open: by a client that
+// died, for up to 30 s, or by another call of this driver, such as the purge of a
+// clone, for an instant.
+const openRetry = 2 * time.Second
+
+// soon has an image that is in use looked at again soon. Whoever has it open will not
+// tell when he is done, as clones do.
+func soon(err error) error {
+	if f := fault.Of(err); fault.KindOf(err) == fault.Busy && len(f.BlockedBy) == 0 {
+		return f.WithRetryAfter(openRetry)
+	}
+	return err
 }
 
 // purged refuses, with the kind Conflict, an image that has not been deleted.
@@ -102,14 +120,14 @@ func (d *Driver) completeTrash(ctx context.Context, entry *trashEntry) error {
 }
 
 // purgeSnapshots removes the snapshots of an image in the trash, unless clones
-// depend on it.
-func (d *Driver) purgeSnapshots(ctx context.Context, id string, progress driver.Progress) (err error) {
+// depend on it, and returns how many there were.
+func (d *Driver) purgeSnapshots(ctx context.Context, id string, progress driver.Progress) (n int, err error) {
 	img, err := d.openAs(d.control, id, rbd.OpenImageByIdReadOnly)
 	if fault.KindOf(err) == fault.NotFound {
-		return nil // an earlier removal came as far as the header
+		return 0, nil // an earlier removal came as far as the header
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	err = img.childless("")
 	if err == nil {
@@ -118,35 +136,43 @@ func (d *Driver) purgeSnapshots(ctx context.Context, id string, progress driver.
 	snapshots, listErr := img.GetSnapshotNames()
 	img.discard()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if listErr != nil {
-		return classify(listErr, "list the snapshots")
+		return 0, classify(listErr, "list the snapshots")
 	}
 	progress(0)
 	if len(snapshots) == 0 {
-		return nil
+		return 0, nil
 	}
 	if img, err = d.openAs(d.data, id, rbd.OpenImageById); err != nil {
-		return err
+		return 0, err
 	}
 	defer img.close(&err)
 	for n, s := range snapshots {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
 		if err := img.removeSnapshot(ctx, s); err != nil {
-			return err
+			return 0, err
 		}
-		progress((n + 1) * 100 / (len(snapshots) + 1)) // the image itself is the last part
+		part(n, len(snapshots)+1, progress)(100) // the image itself is the last
 	}
-	return nil
+	return len(snapshots), nil
+}
+
+// part returns the progress of one of several parts, when so many are done.
+func part(done, of int, progress driver.Progress) driver.Progress {
+	return func(percent int) { progress((done*100 + percent) / of) }
 }
 
 // removeSnapshot removes a snapshot by what it is: one that was removed before
 // but outlived its clones has only its id.
 func (i *image) removeSnapshot(ctx context.Context, s rbd.SnapInfo) error {
 	kind, err := i.GetSnapNamespaceType(s.Id)
+	if errno(err) == syscall.ENOENT {
+		return nil // it went with the last of its clones
+	}
 	if err != nil {
 		return classify(err, "read the snapshot "+s.Name)
 	}
