@@ -84,6 +84,8 @@ var methods = []Method{
 		"Lists operations, newest first."),
 	direct[OperationRequest, OperationReply](Any, MethodGetOperation,
 		"Tells one operation."),
+	direct[WhyRequest, WhyReply](Any, MethodWhy,
+		"Tells what a volume or a snapshot waits for or why it failed, or that nothing is wrong; also of a deleted one."),
 	direct[ListAuditsRequest, AuditsReply](Any, MethodListAudits,
 		"Lists audits that have come to their end, newest first; for callers without a project."),
 	direct[GetAuditRequest, FindingsReply](Any, MethodGetAudit,

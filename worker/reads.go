@@ -17,6 +17,7 @@ func (w *Worker) handleReads(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodGetSnapshot, w.getSnapshot)
 	rpc.Handle(s, rpc.Any, rpc.MethodListOperations, w.listOperations)
 	rpc.Handle(s, rpc.Any, rpc.MethodGetOperation, w.getOperation)
+	rpc.Handle(s, rpc.Any, rpc.MethodWhy, w.why)
 	w.handleAudits(s)
 }
 

@@ -37,6 +37,8 @@ type reader interface {
 	Volumes(ctx context.Context, f volume.VolumeFilter) ([]volume.Volume, string, error)
 	Snapshots(ctx context.Context, f volume.SnapshotFilter) ([]volume.Snapshot, string, error)
 	Operations(ctx context.Context, f volume.OperationFilter) ([]volume.Operation, string, error)
+	// LastEvents are the newest events of a resource, newest first.
+	LastEvents(ctx context.Context, r volume.Resource, n int) ([]volume.Event, error)
 	// Volume and Snapshot return rows that are not deleted, Record also those
 	// that are.
 	Volume(ctx context.Context, id string) (volume.Volume, error)

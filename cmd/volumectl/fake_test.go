@@ -81,6 +81,9 @@ func (f *fake) stop() {
 func (f *fake) register() {
 	rpc.Handle(f.srv, rpc.Service, rpc.MethodCreateVolume, f.create)
 	rpc.Handle(f.srv, rpc.Service, rpc.MethodDeleteVolume, f.delete)
+	rpc.Handle(f.srv, rpc.Service, rpc.MethodUndeleteVolume, func(_ context.Context, r rpc.UndeleteVolumeRequest) (rpc.VolumeReply, error) {
+		return rpc.VolumeReply{Volume: volume.Volume{ID: r.VolumeID, Status: volume.Available}}, nil
+	})
 	rpc.Handle(f.srv, rpc.Service, rpc.MethodExtendVolume, func(_ context.Context, r rpc.ExtendVolumeRequest) (rpc.VolumeReply, error) {
 		v, err := f.find(r.VolumeID)
 		v.Size = r.NewSize
@@ -119,6 +122,7 @@ func (f *fake) registerReads() {
 		v, err := f.find(r.VolumeID)
 		return rpc.VolumeReply{Volume: v}, err
 	})
+	rpc.Handle(f.srv, rpc.Any, rpc.MethodWhy, f.why)
 	rpc.Handle(f.srv, rpc.Any, rpc.MethodGetOperation, f.getOperation)
 	rpc.Handle(f.srv, rpc.Any, rpc.MethodListOperations, func(_ context.Context, r rpc.ListOperationsRequest) (rpc.OperationsReply, error) {
 		f.mu.Lock()
@@ -131,6 +135,21 @@ func (f *fake) registerReads() {
 		}
 		return reply, nil
 	})
+}
+
+// why explains the volume that is deleted, and snapshots.
+func (f *fake) why(_ context.Context, r rpc.WhyRequest) (rpc.WhyReply, error) {
+	if r.VolumeID != idB && r.VolumeID != idA && r.SnapshotID == "" {
+		return rpc.WhyReply{}, fault.New(fault.NotFound, "there is no volume %s", r.VolumeID).WithField("volume_id")
+	}
+	return rpc.WhyReply{
+		Resource: volume.Resource{Type: volume.VolumeResource, ID: r.VolumeID}, Status: volume.Deleted,
+		Verdict: rpc.VerdictWaiting, Summary: "it was deleted, \x1b[1mand kept",
+		Causes:     []rpc.Cause{{Text: "purge_volume waits.", Hint: "volumectl volume undelete " + idB}},
+		Volume:     &volume.Volume{ID: r.VolumeID, Host: host + "#volumes"},
+		Operations: []volume.Operation{*f.ops["end"]},
+		Events:     []volume.Event{{ID: 1, What: "delete_volume.succeeded", OperationID: opEnd}},
+	}, nil
 }
 
 func (f *fake) find(id string) (volume.Volume, error) {

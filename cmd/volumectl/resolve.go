@@ -90,6 +90,20 @@ func (a *app) volumeTarget(ctx context.Context, arg string, c change) (target, e
 	return target{id, rpc.ServiceOf(reply.Volume)}, nil
 }
 
+// deletedTarget finds the service of a volume that is deleted, or may be. It has
+// only its id: the names of deleted volumes are not looked through.
+func (a *app) deletedTarget(ctx context.Context, id string) (target, error) {
+	if uuid.Validate(id) != nil {
+		return target{}, fault.New(fault.Invalid, "%q is not the id of a volume", id).
+			WithHint("deleted volumes are found by id only: volumectl operation list --method delete_volume")
+	}
+	reply, err := a.client.Why(ctx, rpc.WhyRequest{VolumeID: id})
+	if err != nil {
+		return target{}, err
+	}
+	return target{id, rpc.ServiceOf(*reply.Volume)}, nil
+}
+
 // snapshotTarget is volumeTarget for snapshots, which live with their volume.
 func (a *app) snapshotTarget(ctx context.Context, arg string, c change) (target, error) {
 	id, err := a.snapshotID(ctx, arg)

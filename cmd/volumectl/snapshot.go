@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) snapshotNoun() *cobra.Command {
-	return noun("snapshot", "Snapshots of volumes", a.snapshotCreate(), a.snapshotList(), a.snapshotShow(), a.snapshotDelete())
+	return noun("snapshot", "Snapshots of volumes", a.snapshotCreate(), a.snapshotList(), a.snapshotShow(), a.snapshotDelete(),
+		a.snapshotWhy())
 }
 
 func (a *app) snapshotCreate() *cobra.Command {

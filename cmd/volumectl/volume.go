@@ -13,7 +13,8 @@ import (
 
 func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
-		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeExtend(), a.volumeFlatten())
+		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(),
+		a.volumeWhy())
 }
 
 // createFlags are those of volume create.
@@ -81,7 +82,8 @@ func (a *app) changeVolume(ctx context.Context, c change, send func(context.Cont
 
 func (a *app) volumeDelete() *cobra.Command {
 	var c change
-	return c.add(&cobra.Command{
+	var cascade bool
+	cmd := c.add(&cobra.Command{
 		Use: "delete ID", Short: "Delete a volume", Args: cobra.ExactArgs(1),
 		RunE: a.verb(func(ctx context.Context, args []string) error {
 			at, err := a.volumeTarget(ctx, args[0], c)
@@ -89,7 +91,29 @@ func (a *app) volumeDelete() *cobra.Command {
 				return err
 			}
 			return a.changeVolume(ctx, c, func(ctx context.Context, o rpc.CallOptions) (rpc.VolumeReply, error) {
-				return a.client.DeleteVolume(ctx, at.service, rpc.DeleteVolumeRequest{VolumeID: at.id}, o)
+				return a.client.DeleteVolume(ctx, at.service, rpc.DeleteVolumeRequest{VolumeID: at.id, Cascade: cascade}, o)
+			})
+		}),
+	})
+	cmd.Flags().BoolVar(&cascade, "cascade", false, "delete its snapshots with it")
+	return cmd
+}
+
+func (a *app) volumeUndelete() *cobra.Command {
+	var c change
+	return c.add(&cobra.Command{
+		Use: "undelete ID", Short: "Bring a deleted volume back", Args: cobra.ExactArgs(1),
+		Long: `Bring a deleted volume back, with the snapshots that were deleted with it.
+
+A backend keeps what is deleted for deferred_deletion_delay seconds if it has
+enable_deferred_deletion. volume why ID tells how long a volume is kept.`,
+		RunE: a.verb(func(ctx context.Context, args []string) error {
+			at, err := a.deletedTarget(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.changeVolume(ctx, c, func(ctx context.Context, o rpc.CallOptions) (rpc.VolumeReply, error) {
+				return a.client.UndeleteVolume(ctx, at.service, rpc.UndeleteVolumeRequest{VolumeID: at.id}, o)
 			})
 		}),
 	})
