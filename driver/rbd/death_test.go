@@ -1,7 +1,10 @@
 package rbd
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/ceph/go-ceph/rbd"
 
 	"github.com/volumed/volumed/volume"
 )
@@ -87,4 +90,36 @@ func TestRepeatedCreateLeavesTheTrashAlone(t *testing.T) {
 	if entry, err := d.control.trashGet(old.ImageID); err != nil || entry == nil {
 		t.Errorf("the entry is gone, %v", err)
 	}
+}
+
+// A death in the middle of a snapshot leaves one that can be listed and read, and
+// not cloned.
+func TestRepeatedSnapshotIsWhole(t *testing.T) {
+	_, d := fresh(t)
+	v := create(t, d, "volume-1")
+	s := snapshot(t, d, v, "snapshot-1")
+	wantKind(t, "", d.control.io.Delete(fmt.Sprintf("rbd_object_map.%s.%016x", v.ImageID, snapshotID(t, d, s))))
+	before := snapshotID(t, d, s)
+	wantKind(t, "", d.CreateSnapshot(t.Context(), s))
+	if snapshotID(t, d, s) == before {
+		t.Error("the half-made snapshot counts")
+	}
+	c := clone(t, d, "volume-2", s)
+	wantKind(t, "", remove(t, d, c))
+
+	before = snapshotID(t, d, s)
+	wantKind(t, "", d.CreateSnapshot(t.Context(), s))
+	if snapshotID(t, d, s) != before {
+		t.Error("a whole snapshot was taken anew")
+	}
+}
+
+func snapshotID(t *testing.T, d *Driver, s volume.SnapshotRef) uint64 {
+	t.Helper()
+	img, err := d.open(d.control, s.Volume, rbd.OpenImageReadOnly)
+	wantKind(t, "", err)
+	defer img.discard()
+	id, err := img.GetSnapID(s.Name)
+	wantKind(t, "", err)
+	return id
 }

@@ -134,7 +134,7 @@ func (i *image) unused() error {
 	}
 	if len(others) > 0 {
 		return fault.New(fault.Busy, "the image is open in other clients").WithBlockers(others...).
-			WithHint("detach it first; a client that died holds it for up to 30 s")
+			WithHint("detach it first; a client that died holds it for up to 30 s").WithRetryAfter(openRetry)
 	}
 	group, err := i.GetGroup()
 	if err != nil {

@@ -187,3 +187,37 @@ func TestDeleteAndCreateInAFullPool(t *testing.T) {
 	wantKind(t, "", remove(t, d, c))
 	wantKind(t, "", remove(t, d, v))
 }
+
+// A purge that finds the image open does not wait for long: nobody tells it when it
+// is not any more.
+func TestPurgeOfAnOpenImage(t *testing.T) {
+	env, d := fresh(t)
+	v := create(t, d, "volume-1")
+	_, err := d.DeleteVolume(t.Context(), v, 0)
+	wantKind(t, "", err)
+	other := openDriver(t, config(env, d.cfg.Pool))
+	for name, opener := range map[string]*Driver{"this client": d, "another client": other} {
+		img, err := opener.openAs(opener.data, v.ImageID, rbd.OpenImageById)
+		wantKind(t, "", err)
+		err = d.PurgeVolume(t.Context(), v, nil)
+		wantKind(t, fault.Busy, err)
+		if after := fault.Of(err).RetryAfter; after <= 0 || after > 5*time.Second {
+			t.Errorf("open in %s: look again after %s", name, after)
+		}
+		err = nil
+		img.close(&err)
+		wantKind(t, "", err)
+	}
+	wantKind(t, "", d.PurgeVolume(t.Context(), v, nil))
+	empty(t, d)
+}
+
+// A snapshot of the trash goes with the last clone, which may be just now.
+func TestPurgeOfASnapshotThatIsGone(t *testing.T) {
+	_, d := fresh(t)
+	v := create(t, d, "volume-1")
+	img, err := d.open(d.data, v, rbd.OpenImage)
+	wantKind(t, "", err)
+	defer img.close(&err)
+	wantKind(t, "", img.removeSnapshot(t.Context(), rbd.SnapInfo{Id: 4711, Name: "was-there"}))
+}

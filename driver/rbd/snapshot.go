@@ -2,6 +2,7 @@ package rbd
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 
 	"github.com/ceph/go-ceph/rbd"
@@ -29,17 +30,60 @@ func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 		return err
 	}
 	defer img.close(&err)
-	err = crashpoint.Around(ctx, "rbd.create_snapshot", func() error {
-		_, err := img.CreateSnapshot(s.Name)
-		return err
-	})
-	if err != nil && errno(err) != syscall.EEXIST {
+	err = img.takeSnapshot(ctx, s.Name)
+	if errno(err) == syscall.EEXIST {
+		err = img.retakeSnapshot(ctx, s.Name)
+	}
+	if err != nil {
 		return classify(err, "take the snapshot")
 	}
 	if d.cloneFormat == 1 {
 		return img.protect(ctx, s.Name)
 	}
 	return nil
+}
+
+// takeSnapshot returns the error of librbd as it is.
+func (i *image) takeSnapshot(ctx context.Context, name string) error {
+	return crashpoint.Around(ctx, "rbd.create_snapshot", func() error {
+		_, err := i.CreateSnapshot(name)
+		return err
+	})
+}
+
+// retakeSnapshot takes a snapshot anew that an earlier attempt has left without its
+// object map, the last thing that librbd makes of one: it could be read, but not
+// cloned. One that is whole counts.
+func (i *image) retakeSnapshot(ctx context.Context, name string) error {
+	whole, err := i.snapshotComplete(name)
+	if err != nil || whole {
+		return err
+	}
+	i.d.log.Info("removing a half-made snapshot of an earlier attempt", "image", i.id, "snapshot", name)
+	if err := i.dropSnapshot(ctx, name); err != nil {
+		return err
+	}
+	return i.takeSnapshot(ctx, name)
+}
+
+// snapshotComplete reports whether the object map of a snapshot is there.
+func (i *image) snapshotComplete(name string) (bool, error) {
+	features, err := i.GetFeatures()
+	if err != nil {
+		return false, classify(err, "read the features")
+	}
+	if features&rbd.FeatureObjectMap == 0 {
+		return true, nil
+	}
+	id, err := i.GetSnapID(name)
+	if err != nil {
+		return false, classify(err, "read the snapshot")
+	}
+	_, err = i.d.control.io.Stat(fmt.Sprintf("rbd_object_map.%s.%016x", i.id, id))
+	if errno(err) == syscall.ENOENT {
+		return false, nil
+	}
+	return err == nil, classify(err, "read the object map")
 }
 
 // protect keeps a snapshot from being removed, as clones of format 1 need it.
