@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -163,7 +164,7 @@ func (p *pool) unstray(t *testing.T, volumeID string) {
 	}
 }
 
-// volumeID is the volume that the cell's operation is about.
+// volumeID is the volume, or the snapshot, that the cell's operation is about.
 func (c *cell) volumeID() string {
 	c.t.Helper()
 	return c.strings("SELECT resource_id FROM operations WHERE request_id = $1", c.requestID)[0]
@@ -226,6 +227,19 @@ func (c *cell) leaveDetached() {
 	before := c.pool.omap(c.t, header, "")
 	c.pool.change(c.t, c.volumeID(), func(img *rbd.Image) error { return img.Flatten() })
 	c.must(c.pool.io.SetOmap(header, before))
+}
+
+// leaveUnmapped leaves a snapshot without the last thing that librbd makes of one.
+func (c *cell) leaveUnmapped() {
+	c.t.Helper()
+	image := c.pool.images(c.t)["volume-"+c.sourceID]
+	c.pool.change(c.t, c.sourceID, func(img *rbd.Image) error {
+		id, err := img.GetSnapID("snapshot-" + c.volumeID())
+		if err != nil {
+			return err
+		}
+		return c.pool.io.Delete(fmt.Sprintf("rbd_object_map.%s.%016x", image, id))
+	})
 }
 
 // leaveMoving leaves an entry in the trash that is not complete.

@@ -35,10 +35,13 @@ var ways = []struct {
 	{[]string{"*/undo/*", "*/undo/*/*"}, way{first: "%m/%l/after", cancel: true}},
 
 	{[]string{"create_volume/create/*/rbd.move_to_trash"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveListed}},
-	{[]string{"create_volume/create/*/rbd.complete_trash", "create_volume/create/*/rbd.remove_from_trash"},
-		way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHidden}},
+	{
+		[]string{"create_volume/create/*/rbd.complete_trash", "create_volume/create/*/rbd.remove_from_trash"},
+		way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHidden},
+	},
 	{[]string{"create_volume/create/*/rbd.remove_image"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHalf}},
 	{[]string{"create_*/clone/*/rbd.remove_image"}, way{first: "%m/clone/before/rbd.clone_image", tamper: (*cell).leaveEmpty}},
+	{[]string{"create_snapshot/snapshot/*/rbd.remove_snapshot"}, way{first: "create_snapshot/snapshot/after/rbd.create_snapshot", tamper: (*cell).leaveUnmapped}},
 	{[]string{"create_cloned_volume/snapshot/*/rbd.remove_snapshot"}, way{first: "create_cloned_volume/clone/after"}},
 	{[]string{"create_cloned_volume/snapshot/*/rbd.unprotect_snapshot"}, way{format: 1, first: "create_cloned_volume/snapshot/after"}},
 	{[]string{"create_volume_from_snapshot/clone/*/rbd.protect_snapshot"}, way{format: 1, spoil: (*cell).unprotect}},
