@@ -133,8 +133,10 @@ func (e *Engine) accept(tx Tx, op volume.Operation) (a acceptance, err error) {
 	if op.Args, err = a.encode(); err != nil {
 		return a, err
 	}
-	if err := tx.Claim(op.ID, op.Resource, a.target); err != nil {
-		return a, err
+	if a.target != "" {
+		if err := tx.Claim(op.ID, op.Resource, a.target); err != nil {
+			return a, err
+		}
 	}
 	if a.target == Exclusive && !a.creates {
 		if a.holders, err = tx.Holders(op.ID, op.Resource); err != nil {

@@ -18,7 +18,8 @@ type Method[S any] struct {
 	Resource volume.ResourceType
 	// Lane is where the steps get their slots.
 	Lane Lane
-	// Target says how the resource is claimed.
+	// Target says how the resource is claimed; empty for not at all, for what may
+	// come at any time.
 	Target ClaimMode
 	// Creates methods make their resource when they are accepted: nobody can have
 	// a claim on it before.

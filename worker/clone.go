@@ -80,10 +80,11 @@ type dropping struct {
 
 // dropSnapshot removes the snapshot once all clones are made that joined for it.
 // One of a process that died has nobody waiting: those clones take their own. Like
-// a purge it never gives up.
+// a purge it never gives up. It claims nothing: what waits to delete the source may
+// still be refused or cancelled, and the snapshot has to go all the same.
 func (w *Worker) dropSnapshot() operation.Method[dropping] {
 	return operation.Method[dropping]{
-		Name: methodDropSnapshot, Resource: volume.VolumeResource, Lane: operation.Control, Target: operation.Shared,
+		Name: methodDropSnapshot, Resource: volume.VolumeResource, Lane: operation.Control,
 		Accept: func(_ operation.Tx, op *volume.Operation, d *dropping) error {
 			op.Resource.ID = d.SourceVolID
 			return nil

@@ -172,6 +172,25 @@ func TestDeleteOfASourceWaitsForItsClones(t *testing.T) {
 	s.audit()
 }
 
+// A delete that waited for clones of its volume, and was then refused, leaves nothing
+// that was taken for them.
+func TestRefusedDeleteOfASource(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.start()
+	source := s.create(rpc.CreateVolumeRequest{Size: 1})
+	reached, release := p.faulty.Hold("CreateVolumeFromSnapshot", 1)
+	defer release()
+	p.faulty.FailBefore("DeleteVolume", 1, fault.New(fault.Busy, "somebody has it open"))
+	clone := s.clones(source, 1)[0]
+	receive(t, "the clone", reached)
+	del := must[rpc.VolumeReply](t)(s.DeleteVolume(t.Context(), s.host, rpc.DeleteVolumeRequest{VolumeID: source.ID}, rpc.CallOptions{}))
+	release()
+	s.want(clone.ID, volume.Succeeded)
+	s.want(del.Operation.ID, volume.Failed)
+	s.audit()
+}
+
 // A volume does not grow while it is copied: the copy has the size that it was
 // accepted with.
 func TestExtendOfASourceIsRefused(t *testing.T) {
