@@ -22,6 +22,7 @@ type arena struct {
 	*service
 	group  *testing.T // whom the processes belong to; t is the cell's
 	format int        // of clones
+	keeps  bool       // deleted volumes are kept
 	crash  string     // VOLUMED_CRASH_DIR
 	record string     // VOLUMED_CRASH_RECORD
 	pool   *pool
@@ -35,7 +36,10 @@ type arena struct {
 
 func matrixBinary(t *testing.T) string { return testenv.QuickBinary(t, "crashpoints") }
 
-func newArena(t *testing.T, binary string, format int) *arena {
+// keeping are the options by which deleted volumes are kept.
+const keeping = "enable_deferred_deletion = true\ndeferred_deletion_delay = 3600\n"
+
+func newArena(t *testing.T, binary string, w way) *arena {
 	t.Helper()
 	url := testenv.NATS(t)
 	o := options{
@@ -43,11 +47,18 @@ func newArena(t *testing.T, binary string, format int) *arena {
 		sections: "[launcher]\nrestart_burst = 1000\nrestart_max = 1\n",
 	}
 	s := newService(t, o)
-	if format == 1 {
+	if w.format == 1 {
 		s.configure("rbd_user = ", "rbd_clone_format = 1\nrbd_user = ")
 	}
+	keeps := methods[w.target].keeps
+	if keeps {
+		s.configure("rbd_user = ", keeping+"rbd_user = ")
+	}
 	dir := filepath.Dir(s.conf)
-	a := &arena{service: s, group: t, format: format, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"), checked: map[string]int64{}}
+	a := &arena{
+		service: s, group: t, format: w.format, keeps: keeps, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"),
+		checked: map[string]int64{},
+	}
 	for _, d := range []string{s.state, a.crash} {
 		if err := os.MkdirAll(d, 0o750); err != nil {
 			t.Fatal(err)
@@ -199,8 +210,14 @@ func (a *arena) counts() (volumes, snapshots int) {
 func (a *arena) empty() {
 	a.t = a.group
 	a.t.Helper()
+	if a.keeps { // from now on not any more
+		_ = syscall.Kill(-a.cmd.Process.Pid, syscall.SIGKILL)
+		a.configure(keeping, "")
+		a.revive()
+		a.answers(a.backend(0))
+	}
 	remove := func(id string) error {
-		_, err := a.client.DeleteVolume(a.t.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id}, wait)
+		_, err := a.client.DeleteVolume(a.t.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id, Cascade: true}, wait)
 		return err
 	}
 	// Clones go first: where they are of format 1, their snapshots cannot go before.
@@ -253,10 +270,11 @@ func (a *arena) strings(query string, args ...any) (values []string) {
 	return values
 }
 
-// unfinished returns an error that tells the first operation that has not ended.
+// unfinished returns an error that tells the first operation that has not ended, and
+// does not just keep something.
 func (a *arena) unfinished() error {
 	ops := a.strings(`SELECT method || ': ' || status || ', step ' || step || ', attempt ' || attempt || ', ' || reason
-		FROM operations WHERE finished_at IS NULL ORDER BY created_at`)
+		FROM operations WHERE finished_at IS NULL AND NOT (method = 'purge_volume' AND step = 'keep' AND status = 'waiting') ORDER BY created_at`)
 	if len(ops) > 0 {
 		return fmt.Errorf("%d operations, such as %s", len(ops), ops[0])
 	}

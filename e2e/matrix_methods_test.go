@@ -20,6 +20,8 @@ type method struct {
 	check func(c *cell)
 	// cancelled takes back what prepare made for the operation to end.
 	cancelled func(c *cell)
+	// keeps tells that deleted volumes are kept.
+	keeps bool
 	// volumes and snapshots are how many more there are when it has succeeded.
 	volumes, snapshots int
 }
@@ -45,9 +47,28 @@ var methods = map[string]method{
 		first: "wait", last: "remove", volumes: 1,
 		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()}) },
 	},
-	"delete_volume": {
-		first: "trash", last: "trash", volumes: -1,
-		prepare: func(a *arena) ask { return a.asksForDelete(a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID) },
+	"delete_volume": { // with a snapshot
+		first: "trash", last: "trash", volumes: -1, snapshots: -1,
+		prepare: func(a *arena) ask {
+			v := a.createVolume(rpc.CreateVolumeRequest{Size: 1})
+			a.createSnapshot(v.ID)
+			return a.asksForDelete(v.ID)
+		},
+	},
+	"undelete_volume": { // with a snapshot
+		first: "supersede", last: "restore", volumes: 1, snapshots: 1, keeps: true,
+		check: func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		prepare: func(a *arena) ask {
+			v := a.createVolume(rpc.CreateVolumeRequest{Size: 1})
+			a.pool.write(a.t, v.ID)
+			a.createSnapshot(v.ID)
+			op, err := a.asksForDelete(v.ID)(wait)
+			a.succeeded("delete_volume", op, err)
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.UndeleteVolume(a.group.Context(), a.backend(0), rpc.UndeleteVolumeRequest{VolumeID: v.ID}, o)
+				return reply.Operation, err
+			}
+		},
 	},
 	"purge_volume": { // the delete that it follows
 		first: "purge", last: "purge", volumes: -1,
@@ -151,7 +172,7 @@ func (a *arena) asksForVolume(req rpc.CreateVolumeRequest) ask {
 func (a *arena) asksForDelete(id string) ask {
 	a.doomed = id
 	return func(o rpc.CallOptions) (*volume.Operation, error) {
-		reply, err := a.client.DeleteVolume(a.group.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id}, o)
+		reply, err := a.client.DeleteVolume(a.group.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id, Cascade: true}, o)
 		return reply.Operation, err
 	}
 }

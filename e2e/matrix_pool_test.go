@@ -145,6 +145,22 @@ func (p *pool) write(t *testing.T, volumeID string) {
 	})
 }
 
+// written sees that a volume holds what write has written.
+func (p *pool) written(t *testing.T, volumeID string) {
+	t.Helper()
+	p.change(t, volumeID, func(img *rbd.Image) (err error) {
+		for n := range int64(3) {
+			data := make([]byte, len("some data"))
+			_, rerr := img.ReadAt(data, n*8<<20)
+			if string(data) != "some data" {
+				t.Errorf("volume %s holds %q at %d", volumeID, data, n*8<<20)
+			}
+			err = errors.Join(err, rerr)
+		}
+		return err
+	})
+}
+
 // stray takes a snapshot as a clone would that did not remove it.
 func (p *pool) stray(t *testing.T, volumeID string) {
 	t.Helper()

@@ -120,7 +120,7 @@ func runArena(t *testing.T, binary string, goals []goal) *summary {
 		for _, kill := range g.kills() {
 			passed := t.Run(string(g.point)+"/"+kill, func(cell *testing.T) {
 				if a == nil {
-					a = newArena(t, binary, g.way.format)
+					a = newArena(t, binary, g.way)
 				}
 				sum.tried++
 				sum.note(cell.Name(), a.try(cell, g, kill))

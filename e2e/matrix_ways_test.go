@@ -27,6 +27,7 @@ var ways = []struct {
 	way
 }{
 	{[]string{"*/progress/*"}, way{hold: "%m/%f/before"}},
+	{[]string{"purge_volume/cancel/*"}, way{target: "undelete_volume"}}, // nobody else cancels one
 	{[]string{"*/cancel/*"}, way{hold: "%m/%f/before", ask: true}},
 
 	{[]string{"*/undo/*/rbd.remove_image"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveName}},
@@ -52,6 +53,7 @@ var ways = []struct {
 	{[]string{"apply_repairs/repair/*/rbd.break_lock"}, way{spoil: (*cell).mislock}},
 	{[]string{"apply_repairs/repair/*/rbd.resize"}, way{spoil: (*cell).missize}},
 	{[]string{"apply_repairs/repair/*/rbd.move_to_trash"}, way{spoil: (*cell).misplace}},
+	{[]string{"undelete_volume/restore/*/rbd.complete_trash"}, way{spoil: (*cell).leaveMoving}},
 	{[]string{"purge_volume/purge/*/rbd.complete_trash"}, way{first: "purge_volume/purge/before", tamper: (*cell).leaveMoving}},
 	{[]string{"purge_volume/purge/*/rbd.remove_snapshot", "*/*/*/rbd.protect_snapshot", "*/*/*/rbd.unprotect_snapshot"}, way{format: 1}},
 }
@@ -65,6 +67,7 @@ var victims = []point{
 	"drop_clone_snapshot/remove/before/rbd.remove_snapshot",
 	"delete_volume/trash/after/rbd.move_to_trash",
 	"purge_volume/purge/before/rbd.remove_from_trash",
+	"undelete_volume/restore/after/rbd.restore_from_trash",
 	"extend_volume/extend/before/rbd.resize",
 	"flatten_volume/flatten/before/rbd.flatten",
 	"create_snapshot/snapshot/after/rbd.create_snapshot",
@@ -75,7 +78,9 @@ var victims = []point{
 func waysTo(p point) (found []way) {
 	if p.method() != "service" {
 		w := wayTo(p)
-		w.target = p.method()
+		if w.target == "" {
+			w.target = p.method()
+		}
 		return []way{w}
 	}
 	for _, v := range victims {
