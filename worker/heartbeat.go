@@ -63,12 +63,14 @@ func (w *Worker) watchBus(ctx context.Context) {
 	}
 }
 
-// pruneInterval is how often records of ended operations are looked through.
+// pruneInterval is how often records of ended operations are looked through, unless
+// they are kept for less.
 const pruneInterval = time.Hour
 
-// pruning removes records of ended operations after the retention.
+// pruning removes records of ended operations after the retention. It begins at once:
+// a process may not live for an interval.
 func (w *Worker) pruning(ctx context.Context) {
-	every(ctx, pruneInterval, func() {
+	prune := func() {
 		n, err := w.store.Prune(ctx, time.Now().Add(-w.cfg.Retention))
 		if err != nil && ctx.Err() == nil {
 			w.log.Warn("old operations not removed", "error", err)
@@ -76,7 +78,9 @@ func (w *Worker) pruning(ctx context.Context) {
 		if n > 0 {
 			w.log.Info("old operations removed", "count", n)
 		}
-	})
+	}
+	prune()
+	every(ctx, min(pruneInterval, w.cfg.Retention), prune)
 }
 
 // watchdog tells the parent that the inner loops make progress. It passes
