@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/google/uuid"
@@ -209,4 +211,26 @@ func (c *crowd) note(w wish, requestID string, op volume.Operation) {
 	case rpc.MethodDeleteSnapshot:
 		c.snapshots = slices.DeleteFunc(c.snapshots, is)
 	}
+}
+
+// churn uses as many objects of the pool as the OSDs keep in mind, and more. An OSD
+// that loses the connection to a client in the instant in which it begins to watch an
+// object keeps that watch, also of a client that is dead and blocklisted, for as long
+// as it has the object in mind. In a pool at work that is not for long; here nothing
+// else is at work.
+func (p *pool) churn(t *testing.T) {
+	t.Helper()
+	const objects, writers = 4096, 32
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for n := w; n < objects; n += writers {
+				name := fmt.Sprint("churn-", n)
+				if err := errors.Join(p.io.WriteFull(name, []byte("x")), p.io.Delete(name)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -169,6 +169,7 @@ func (c *crowd) slay(v victim) bool {
 func (c *crowd) rest() {
 	t := c.t
 	t.Helper()
+	c.pool.churn(t)
 	c.release()
 	c.quiet()
 	ends := map[volume.OperationStatus]int{}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -41,6 +42,7 @@ func TestExactlyOnce(t *testing.T) {
 	e.again("asked again")
 	took := time.Since(began)
 	e.noise.hush()
+	e.pool.churn(t)
 	e.quiet()
 	e.check()
 	e.again("asked when all was done")
@@ -246,6 +248,46 @@ func (e *exactly) check() {
 	e.effects = created + deleted + want[rpc.MethodExtendVolume]
 	e.checkRest()
 	e.checkService()
+}
+
+// A request id means the same request for operation_retention, over restarts, and a
+// new one after that.
+func TestAnswersAreKept(t *testing.T) {
+	s := newService(t, options{defaults: "operation_retention = 2d\n"})
+	s.start()
+	s.ready()
+	ask := func(id string) volume.Operation {
+		t.Helper()
+		o := wait
+		o.RequestID = id
+		reply, err := s.client.CreateVolume(t.Context(), s.backend(0), rpc.CreateVolumeRequest{Size: 1}, o)
+		s.succeeded("create_volume", reply.Operation, err)
+		return *reply.Operation
+	}
+	kept, old := ask("kept"), ask("old")
+	const day = 24 * 60 * 60 * 1_000_000
+	for id, days := range map[string]int{kept.ID: 1, old.ID: 3} {
+		s.sql("UPDATE operations SET created_at = created_at - ?, finished_at = finished_at - ? WHERE id = ?", days*day, days*day, id)
+	}
+	s.stop()
+	s.start()
+	s.ready()
+	s.eventually("what is too old is removed", func() error {
+		_, err := s.client.GetOperation(t.Context(), rpc.OperationRequest{OperationID: old.ID})
+		if !errors.Is(err, fault.NotFound) {
+			return fmt.Errorf("its record is still there, %w", err)
+		}
+		return nil
+	})
+	if again := ask("kept"); again.ID != kept.ID || again.Resource != kept.Resource {
+		t.Errorf("within the retention: operation %s of %s, it was %s of %s", again.ID, again.Resource, kept.ID, kept.Resource)
+	}
+	if anew := ask("old"); anew.ID == old.ID || anew.Resource == old.Resource {
+		t.Errorf("after the retention: operation %s of %s again", anew.ID, anew.Resource)
+	}
+	if images := s.images(0); len(images) != 3 {
+		t.Errorf("images: %v", images)
+	}
 }
 
 // busURL is the address of the bus with another host and port.
