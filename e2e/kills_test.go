@@ -172,6 +172,7 @@ func (c *crowd) rest() {
 	c.pool.churn(t)
 	c.release()
 	c.quiet()
+	c.unwatched()
 	ends := map[volume.OperationStatus]int{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -203,6 +204,20 @@ func (c *crowd) rest() {
 		c.sum.ends[status] += n
 	}
 	c.asked = map[string]asked{}
+}
+
+// unwatched waits until nobody has an image open any more.
+func (c *crowd) unwatched() {
+	c.t.Helper()
+	for name := range c.pool.images(c.t) {
+		id := strings.TrimPrefix(name, "volume-")
+		c.within(patience, "nobody watches "+id, func() error {
+			if w := c.pool.inspect(c.t, id).watchers; len(w) > 0 {
+				return fmt.Errorf("watched by %v", w)
+			}
+			return nil
+		})
+	}
 }
 
 // agree has the service's own audit compare pool and tables. Of clones of format 1
