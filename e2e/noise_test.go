@@ -304,6 +304,9 @@ func readFrame(r *bufio.Reader) (f frame, err error) {
 			return f, err
 		}
 	}
+	if headers > size {
+		return f, errors.New("not a NATS message: " + string(f.bytes))
+	}
 	payload := make([]byte, size+len("\r\n"))
 	if _, err := io.ReadFull(r, payload); err != nil {
 		return f, err
