@@ -171,7 +171,7 @@ func (n *noise) pump(direction string, from io.Reader, to *outlet) {
 		case swapped:
 			n.swap(to, f)
 		case cut:
-			to.send(f.bytes[:rng.IntN(len(f.bytes))])
+			to.cut(f.bytes[:rng.IntN(len(f.bytes))])
 			return
 		default:
 			to.send(f.bytes)
@@ -250,6 +250,14 @@ func (o *outlet) send(frame []byte) {
 		_, _ = o.conn.Write(f)
 	}
 	o.held = nil
+}
+
+// cut writes a part of a frame, and nothing ever after.
+func (o *outlet) cut(part []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, _ = o.conn.Write(part)
+	o.conn.Close()
 }
 
 func (o *outlet) hold(frame []byte) {
