@@ -214,6 +214,16 @@ func (e *Engine) InFlight() []volume.Operation {
 	return ops
 }
 
+// Find returns an operation at work in this engine, as this process knows it, also
+// while the journal does not answer.
+func (e *Engine) Find(id string) (op volume.Operation, found bool) {
+	t := e.task(id)
+	if t == nil {
+		return op, false
+	}
+	return t.Operation(), true
+}
+
 func names(ops []volume.Operation) []string {
 	out := make([]string, len(ops))
 	for i, op := range ops {

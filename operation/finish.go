@@ -31,6 +31,7 @@ func (t *Task) conclude(outcome error) *conclusion {
 	e := t.engine
 	c := &conclusion{task: t, outcome: outcome}
 	crashpoint.At(t.name, "finish", "before")
+	defer t.recording()()
 	for {
 		err := e.persist(e.hard, func() error { return e.write(e.hard, c.write) })
 		if err == nil {

@@ -188,3 +188,22 @@ func (t *Task) stillHeld() bool {
 	t.holdup.was = volume.Running
 	return true
 }
+
+// unrecorded is the reason of an operation whose outcome the journal does not take.
+const unrecorded = "it is done, but the database does not take its outcome"
+
+// recording makes the operation tell that its outcome is not recorded yet, if the
+// journal takes long. Only this process can tell: the journal is what is away.
+// The returned function ends that.
+func (t *Task) recording() (recorded func()) {
+	late := time.AfterFunc(tellAfter, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.op.Status.Terminal() {
+			return
+		}
+		t.unblock()
+		t.op.Status, t.op.Reason, t.op.NextTry = volume.Waiting, unrecorded, now().Add(retryMost)
+	})
+	return func() { late.Stop() }
+}

@@ -152,3 +152,32 @@ func TestCancelDuringAStall(t *testing.T) {
 		w.ends(e, first.ID, volume.Succeeded)
 	})
 }
+
+// While the journal is away an operation whose work is done says so, to whoever
+// asks this process.
+func TestOutcomeThatWaitsForTheJournal(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.know(making("make", w.effect()))
+		e := w.process()
+		w.afflict(func(n int) mishap {
+			if n <= 1 { // the accept
+				return mishap{}
+			}
+			return mishap{before: errAway}
+		})
+		op := w.submit(e, "make", args{})
+		pass(2 * tellAfter)
+		is, found := e.Find(op.ID)
+		if !found || is.Status != volume.Waiting || is.Reason != unrecorded || is.NextTry.IsZero() {
+			t.Errorf("known as %+v", is)
+		}
+		w.afflict(nil)
+		back := time.Now()
+		if end := w.ends(e, op.ID, volume.Succeeded); end.Reason != "" || time.Since(back) > 10*time.Second {
+			t.Errorf("ended after %s as %+v", time.Since(back), end)
+		}
+		if _, found := e.Find(op.ID); found {
+			t.Error("it is still at work")
+		}
+	})
+}

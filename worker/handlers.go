@@ -181,7 +181,11 @@ func (w *Worker) handleCancelOperation(ctx context.Context, r rpc.OperationReque
 		return rpc.OperationReply{}, rpc.WithOperation(fault.New(fault.Unsupported, "%s cannot be cancelled: nobody else would clean up", op.Method).
 			WithField("operation_id"), op)
 	}
-	now, err := w.engine.Cancel(ctx, op.ID)
+	var now volume.Operation
+	err = within(ctx, cancelWithin, func(ctx context.Context) (err error) {
+		now, err = w.engine.Cancel(ctx, op.ID)
+		return err
+	})
 	return rpc.OperationReply{Operation: now}, rpc.WithOperation(err, op)
 }
 

@@ -10,11 +10,13 @@ import (
 )
 
 // heartbeats writes the heartbeat at every report interval, and at once when
-// the health changes, until ctx ends or another process has taken over. It shares
-// nothing with work: no slot, no lane, no lock.
+// the health changes, until ctx ends or another process has taken over; sooner
+// again while the database does not take it. It shares nothing with work: no slot,
+// no lane, no lock.
 func (w *Worker) heartbeats(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.ReportInterval)
 	defer tick.Stop()
+	missed := false
 	for {
 		select {
 		case <-tick.C:
@@ -22,11 +24,27 @@ func (w *Worker) heartbeats(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := w.beat(ctx); errors.Is(err, operation.ErrFenced) {
+		err := w.beat(ctx)
+		if errors.Is(err, operation.ErrFenced) {
 			w.overtaken(err)
 			return
 		}
+		if was := missed; was != (err != nil) {
+			missed = !was
+			tick.Reset(w.beatInterval(missed))
+		}
 	}
+}
+
+// beatWithin is how soon a heartbeat is written, and how soon after one that was
+// not the next is tried.
+const beatWithin = 3 * time.Second
+
+func (w *Worker) beatInterval(missed bool) time.Duration {
+	if missed {
+		return min(w.cfg.ReportInterval, beatWithin)
+	}
+	return w.cfg.ReportInterval
 }
 
 // beat writes one heartbeat, in less than a report interval or not at all.
@@ -34,7 +52,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	if w.fence.Epoch == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.ReportInterval)
+	ctx, cancel := context.WithTimeout(ctx, w.beatInterval(true))
 	defer cancel()
 	phase, reason := w.health.now()
 	var addrs []string

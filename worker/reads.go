@@ -10,14 +10,14 @@ import (
 
 // handleReads registers what any worker answers, for all services, from SQL.
 func (w *Worker) handleReads(s *rpc.Server) {
-	rpc.Handle(s, rpc.Any, rpc.MethodListServices, w.listServices)
-	rpc.Handle(s, rpc.Any, rpc.MethodListVolumes, w.listVolumes)
-	rpc.Handle(s, rpc.Any, rpc.MethodGetVolume, w.getVolume)
-	rpc.Handle(s, rpc.Any, rpc.MethodListSnapshots, w.listSnapshots)
-	rpc.Handle(s, rpc.Any, rpc.MethodGetSnapshot, w.getSnapshot)
-	rpc.Handle(s, rpc.Any, rpc.MethodListOperations, w.listOperations)
-	rpc.Handle(s, rpc.Any, rpc.MethodGetOperation, w.getOperation)
-	rpc.Handle(s, rpc.Any, rpc.MethodWhy, w.why)
+	rpc.Handle(s, rpc.Any, rpc.MethodListServices, soon(w.listServices))
+	rpc.Handle(s, rpc.Any, rpc.MethodListVolumes, soon(w.listVolumes))
+	rpc.Handle(s, rpc.Any, rpc.MethodGetVolume, soon(w.getVolume))
+	rpc.Handle(s, rpc.Any, rpc.MethodListSnapshots, soon(w.listSnapshots))
+	rpc.Handle(s, rpc.Any, rpc.MethodGetSnapshot, soon(w.getSnapshot))
+	rpc.Handle(s, rpc.Any, rpc.MethodListOperations, soon(w.listOperations))
+	rpc.Handle(s, rpc.Any, rpc.MethodGetOperation, soon(w.getOperation))
+	rpc.Handle(s, rpc.Any, rpc.MethodWhy, soon(w.why))
 	w.handleAudits(s)
 }
 
@@ -128,7 +128,7 @@ func (w *Worker) operationOf(ctx context.Context, id string) (volume.Operation, 
 	if err := checkID("operation_id", id); err != nil {
 		return volume.Operation{}, err
 	}
-	op, err := w.store.Operation(ctx, id)
+	op, err := w.known(ctx, id)
 	if err == nil && !visible(ctx, op.ProjectID) {
 		err = fault.New(fault.NotFound, "there is no operation %s", id)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/volumed/volumed/driver/drivertest"
 	"github.com/volumed/volumed/driver/mem"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/testenv"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/rpc/rpctest"
@@ -32,7 +33,7 @@ const (
 
 func TestMain(m *testing.M) {
 	// A nats-server leaves two goroutines of its package behind for good.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.init.1.func1"))
+	testenv.Main(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.init.1.func1"))
 }
 
 // site is what outlives the processes of a service: storage, database and bus.
