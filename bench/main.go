@@ -37,6 +37,7 @@ var measurements = []measurement{
 	{"bookkeeping", measureBookkeeping},
 	{"memory", measureMemory},
 	{"idle", measureIdle},
+	{"hang", measureHang},
 	{"audit", measureAudit},
 }
 
