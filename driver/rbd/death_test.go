@@ -79,6 +79,21 @@ func TestRepeatedCreateFinishesARemoval(t *testing.T) {
 	}
 }
 
+// An object map that is empty is none: the removal of what had none has locked it, and
+// died.
+func TestRepeatedCreateWithAnEmptyObjectMap(t *testing.T) {
+	_, d := fresh(t)
+	half := create(t, d, "volume-1")
+	wantKind(t, "", d.control.io.Truncate("rbd_object_map."+half.ImageID, 0))
+	loc, err := d.CreateVolume(t.Context(), volume.Spec{Ref: volume.Ref{Name: half.Name}, Size: 1, Repeat: true})
+	wantKind(t, "", err)
+	v := volume.Ref{Name: half.Name, ImageID: loc.ImageID}
+	c := clone(t, d, "volume-2", snapshot(t, d, v, "snapshot-1"))
+	wantKind(t, "", remove(t, d, c))
+	wantKind(t, "", remove(t, d, v))
+	empty(t, d)
+}
+
 // What somebody else has moved to the trash under that name is not touched.
 func TestRepeatedCreateLeavesTheTrashAlone(t *testing.T) {
 	_, d := fresh(t)

@@ -81,11 +81,17 @@ func (i *image) complete() (bool, error) {
 	if features&rbd.FeatureObjectMap == 0 {
 		return true, nil
 	}
-	_, err = i.d.control.io.Stat("rbd_object_map." + i.id)
+	return i.d.control.hasContent("rbd_object_map." + i.id)
+}
+
+// hasContent reports whether an object is there, with something in it. Whoever opens
+// an image for writing locks its object map, which makes an empty one.
+func (l *link) hasContent(object string) (bool, error) {
+	stat, err := l.io.Stat(object)
 	if errno(err) == syscall.ENOENT {
 		return false, nil
 	}
-	return err == nil, classify(err, "read the object map")
+	return err == nil && stat.Size > 0, classify(err, "read "+object)
 }
 
 // holdsData reports whether anything is stored in the image itself.

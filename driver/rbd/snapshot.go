@@ -79,11 +79,7 @@ func (i *image) snapshotComplete(name string) (bool, error) {
 	if err != nil {
 		return false, classify(err, "read the snapshot")
 	}
-	_, err = i.d.control.io.Stat(fmt.Sprintf("rbd_object_map.%s.%016x", i.id, id))
-	if errno(err) == syscall.ENOENT {
-		return false, nil
-	}
-	return err == nil, classify(err, "read the object map")
+	return i.d.control.hasContent(fmt.Sprintf("rbd_object_map.%s.%016x", i.id, id))
 }
 
 // protect keeps a snapshot from being removed, as clones of format 1 need it.
