@@ -15,15 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/volumed/volumed/internal/testenv"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
 
 // keepsFor starts a service that keeps deleted volumes, by the lines of its
 // configuration.
-func keepsFor(t *testing.T, lines string) *service {
+func keepsFor(t *testing.T, o options, lines string) *service {
 	t.Helper()
-	s := newService(t, options{})
+	s := newService(t, o)
 	s.configure("rbd_user = ", lines+"rbd_user = ")
 	s.start()
 	s.ready()
@@ -72,7 +73,7 @@ func (s *service) command(code int, words string, args ...string) {
 // with it, and can be deleted again.
 func TestUndelete(t *testing.T) {
 	t.Parallel()
-	s := keepsFor(t, keeping)
+	s := keepsFor(t, options{}, keeping)
 	v := s.createVolume(rpc.CreateVolumeRequest{Name: "data", Size: 1, Metadata: map[string]string{"owner": "me"}})
 	image := "volume-" + v.ID
 	s.write(v.ID)
@@ -134,7 +135,7 @@ func (s *service) fill(image string) {
 // A name that somebody has taken meanwhile is a conflict, and nothing is lost by it.
 func TestUndeleteNameTaken(t *testing.T) {
 	t.Parallel()
-	s := keepsFor(t, keeping)
+	s := keepsFor(t, options{}, keeping)
 	v := s.createVolume(rpc.CreateVolumeRequest{Size: 1})
 	image := s.pools[0] + "/volume-" + v.ID
 	s.deleteVolume(v.ID)
@@ -151,7 +152,7 @@ func TestUndeleteNameTaken(t *testing.T) {
 // What others have put into the trash stays there, whatever name it had.
 func TestUndeleteTooLate(t *testing.T) {
 	t.Parallel()
-	s := keepsFor(t, "enable_deferred_deletion = true\ndeferred_deletion_delay = 2\n")
+	s := keepsFor(t, options{}, "enable_deferred_deletion = true\ndeferred_deletion_delay = 2\n")
 	v, other := s.createVolume(rpc.CreateVolumeRequest{Size: 1}), s.createVolume(rpc.CreateVolumeRequest{Size: 1})
 	s.write(v.ID)
 	s.deleteVolume(v.ID)
@@ -180,10 +181,10 @@ func TestUndeleteTooLate(t *testing.T) {
 }
 
 // Undeletes that come when purges begin: each volume is there as a whole, or gone as
-// a whole.
+// a whole. On PostgreSQL, where the two transactions really meet.
 func TestUndeleteRacesThePurge(t *testing.T) {
 	t.Parallel()
-	s := keepsFor(t, "enable_deferred_deletion = true\ndeferred_deletion_delay = 1\n")
+	s := keepsFor(t, options{database: testenv.Postgres(t)}, "enable_deferred_deletion = true\ndeferred_deletion_delay = 1\n")
 	const n = 12
 	restored := 0
 	for i := range n {

@@ -53,7 +53,7 @@ func newFake(t *testing.T) *fake {
 			ID: opEnd, RequestID: "end", Status: volume.Succeeded, Method: "delete_volume", Backend: host, Progress: 100,
 			Resource: volume.Resource{Type: volume.VolumeResource, ID: idB},
 		},
-		"run": {ID: opRun, RequestID: "run", Status: volume.Running, Method: "flatten_volume", Backend: host, Progress: 40, Step: "flatten"},
+		"run": {ID: opRun, RequestID: "run", Status: volume.Running, Method: "flatten_volume", Backend: host, Progress: 40, Step: "flatten", BlockedBy: []string{"10.0.0.1:0/7"}, Hint: "detach it"},
 	}}
 	f.volumes = []volume.Volume{
 		{ID: idA, Name: "first", Status: volume.Available, Size: 1, Host: host + "#volumes", Metadata: map[string]string{"b": "2", "a": "1"}},

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -150,10 +151,15 @@ func operationsTable(all []volume.Operation) table {
 }
 
 func operationTable(op volume.Operation) table {
+	blockers, hint := op.BlockedBy, op.Hint
+	if op.Error != nil {
+		blockers, hint = op.Error.BlockedBy, op.Error.Hint
+	}
 	return table{rows: [][]string{
 		pair("id", op.ID), pair("request id", op.RequestID), pair("method", op.Method), pair("resource", op.Resource),
 		pair("backend", op.Backend), pair("status", op.Status), pair("step", op.Step), pair("progress", strconv.Itoa(op.Progress)+"%"),
-		pair("attempt", op.Attempt), pair("reason", why(op)), pair("created at", stamp(op.CreatedAt)),
+		pair("attempt", op.Attempt), pair("reason", why(op)), pair("blocked by", strings.Join(blockers, ", ")), pair("hint", hint),
+		pair("next try", stamp(op.NextTry)), pair("created at", stamp(op.CreatedAt)),
 		pair("started at", stamp(op.StartedAt)), pair("finished at", stamp(op.FinishedAt)),
 	}}
 }

@@ -56,7 +56,7 @@ func TestVerbs(t *testing.T) {
 		"snapshot":      {"snapshot create --volume first --name s", 0, []string{idS, "available"}, nil},
 		"connect":       {`attachment connect first --connector {"host":"h9"}`, 0, []string{"rbd", "by", "h9", "keyring", "(hidden; -o json shows it)"}, nil},
 		"operations":    {"operation list", 0, []string{"METHOD", "%"}, nil},
-		"operation":     {"operation show " + opRun, 0, []string{"flatten_volume", "running", "40%"}, nil},
+		"operation":     {"operation show " + opRun, 0, []string{"flatten_volume", "running", "40%", "blocked by", "10.0.0.1:0/7", "hint", "detach it"}, nil},
 		"wait, ended":   {"operation wait " + opEnd, 0, []string{"succeeded"}, nil},
 		"wait, running": {"operation wait " + opRun + " --wait 50ms", 4, []string{"running"}, []string{"still running"}},
 
