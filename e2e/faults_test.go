@@ -308,7 +308,7 @@ func TestClusterAway(t *testing.T) {
 			ceph.Ceph(t, "osd", "set", "noup")
 			ceph.Ceph(t, "osd", "down", "0")
 		}, func() { ceph.Ceph(t, "osd", "unset", "noup") }, func() {
-			all = append(all, f.stuck(), f.extend(f.source.ID))
+			all = append(all, f.stuck("OSDs"), f.extend(f.source.ID))
 			f.held("OSDs", all)
 			f.responsive("OSDs", another)
 		})
@@ -344,20 +344,22 @@ func (f *faulty) unhappy() (found []string) {
 	return found
 }
 
-// stuck returns a create that does not end: the first one after the cluster has
-// heard of its fault.
-func (f *faulty) stuck() (a pending) {
+// stuck returns a create that is waiting, for the words: the first one after the
+// cluster has heard of its fault.
+func (f *faulty) stuck(words string) (a pending) {
 	f.t.Helper()
 	f.eventually("a create is stuck", func() error {
-		a = pending{what: "create", at: time.Now()}
-		r, err := f.client.CreateVolume(f.t.Context(), f.backend(0), rpc.CreateVolumeRequest{Size: 1}, rpc.CallOptions{Wait: time.Second})
-		if err == nil && r.Operation.Status.Terminal() {
-			err = errors.New("it ended")
+		var op volume.Operation
+		if a.id != "" {
+			op = f.operation(a.id)
 		}
-		if err == nil {
-			a.id = r.Operation.ID
+		if a.id == "" || op.Status.Terminal() {
+			a = f.create(rpc.CreateVolumeRequest{Size: 1})
 		}
-		return err
+		if op.Status != volume.Waiting || !strings.Contains(op.Reason, words) {
+			return fmt.Errorf("it is %s, %q", op.Status, op.Reason)
+		}
+		return nil
 	})
 	return a
 }
