@@ -20,7 +20,7 @@ import (
 //
 // VOLUMED_TEST_KILLS and VOLUMED_TEST_SEED change the extent and the run.
 func TestRandomKills(t *testing.T) {
-	kills, seed := extent(t, "VOLUMED_TEST_KILLS", 32), seed(t)
+	kills, seed := extent(t, "VOLUMED_TEST_KILLS", 30), seed(t)
 	sum := &butchery{count: map[victim]int{}}
 	began := time.Now()
 	t.Run("at once", func(t *testing.T) {

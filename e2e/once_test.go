@@ -25,7 +25,7 @@ import (
 //
 // VOLUMED_TEST_REQUESTS and VOLUMED_TEST_SEED change the extent and the run.
 func TestExactlyOnce(t *testing.T) {
-	n, seed := extent(t, "VOLUMED_TEST_REQUESTS", 400), seed(t)
+	n, seed := extent(t, "VOLUMED_TEST_REQUESTS", 300), seed(t)
 	e := &exactly{arena: newHardArena(t, 2), requests: plan(seed, n)}
 	bus, err := url.Parse(e.url())
 	if err != nil {
