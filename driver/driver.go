@@ -121,7 +121,8 @@ type Reporter interface {
 }
 
 // Progress receives how far a method has come, in percent from 0 to 100. It may
-// be called from any thread and must return at once. It may be nil.
+// be called from any thread, also with what it was called with before, as a sign
+// of life, and must return at once. It may be nil.
 type Progress func(percent int)
 
 // As returns d, or the first driver below its decorators, that is a T. A

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/ceph/go-ceph/rbd"
 
@@ -53,9 +54,10 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 }
 
 // step returns a callback for librbd, which calls it from threads of its own:
-// it reports each percent once, in order, and asks to stop when ctx is over.
+// it reports each percent, in order, and the last one again after each second, and
+// asks to stop when ctx is over.
 func step(ctx context.Context, progress driver.Progress) rbd.FlattenCallback {
-	var reported atomic.Int64
+	var reported, signed atomic.Int64 // percent; when, in seconds
 	reported.Store(-1)
 	return func(offset, total uint64, _ any) int {
 		if ctx.Err() != nil {
@@ -65,8 +67,13 @@ func step(ctx context.Context, progress driver.Progress) rbd.FlattenCallback {
 			return 0
 		}
 		percent := int64(min(offset, total) * 100 / total)
-		if last := reported.Load(); percent > last && percent < 100 && reported.CompareAndSwap(last, percent) {
+		last, at, now := reported.Load(), signed.Load(), time.Now().Unix()
+		switch {
+		case percent > last && percent < 100 && reported.CompareAndSwap(last, percent):
+			signed.Store(now)
 			progress(int(percent))
+		case last >= 0 && now > at && signed.CompareAndSwap(at, now):
+			progress(int(last))
 		}
 		return 0
 	}
