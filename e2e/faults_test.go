@@ -461,7 +461,7 @@ func (f *faulty) whileFull(t *testing.T, source, clone volume.Volume, end func()
 			t.Errorf("the answer took %s", took)
 		}
 		if !errors.Is(err, fault.Exhausted) {
-			return fmt.Errorf("the create ended by %v", err)
+			return fmt.Errorf("the create ended by %w", err)
 		}
 		return nil
 	})

@@ -1,7 +1,6 @@
 package worker_test
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -95,9 +94,6 @@ func (w *wire) copy(to, from net.Conn) {
 		}
 		w.mu.Unlock()
 		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
-			return
-		}
-		if err == io.EOF {
 			return
 		}
 	}
