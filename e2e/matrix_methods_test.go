@@ -73,7 +73,7 @@ var methods = map[string]method{
 	"purge_volume": { // the delete that it follows
 		first: "purge", last: "purge", volumes: -1,
 		prepare: func(a *arena) ask {
-			v := a.createVolume(rpc.CreateVolumeRequest{Size: 1})
+			v := a.createVolume(rpc.CreateVolumeRequest{Size: 4}) // it is emptied first
 			if a.format == 1 { // whose clone has left a snapshot behind
 				a.deleteVolume(a.createVolume(rpc.CreateVolumeRequest{SourceVolID: v.ID}).ID)
 				a.quiet()
