@@ -207,7 +207,8 @@ func (r *recorder) Info(message string, pairs ...any) {
 
 var _ io.Closer = (*DB)(nil)
 
-// An update that leaves alone what the indexes are about does not write them.
+// An update that leaves alone what the indexes are about does not write them. The one
+// of the trash it may: its condition names the image id, but these rows are not in it.
 func TestUpdatesLeaveIndexesAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "volumed.db")
 	openAt(t, "sqlite:///"+path)
@@ -216,23 +217,25 @@ func TestUpdatesLeaveIndexesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for query, want := range map[string]bool{updateUnmoved: false, updateVolume: true} {
+	for query, want := range map[string]int{updateUnmoved: 1, updateVolume: 4} {
 		rows, err := db.QueryContext(t.Context(), "EXPLAIN "+query, make([]any, strings.Count(query, "$"))...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer rows.Close()
-		writes := false
+		writes := 0
 		for rows.Next() {
 			var opcode string
 			var rest any
 			if err := rows.Scan(&rest, &opcode, &rest, &rest, &rest, &rest, &rest, &rest); err != nil {
 				t.Fatal(err)
 			}
-			writes = writes || opcode == "IdxInsert"
+			if opcode == "IdxInsert" {
+				writes++
+			}
 		}
 		if err := rows.Err(); err != nil || writes != want {
-			t.Errorf("writes indexes: %t, want %t, %v: %s", writes, want, err, query)
+			t.Errorf("writes %d indexes, want %d, %v: %s", writes, want, err, query)
 		}
 	}
 }
