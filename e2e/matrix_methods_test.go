@@ -73,7 +73,8 @@ var methods = map[string]method{
 	"purge_volume": { // the delete that it follows
 		first: "purge", last: "purge", volumes: -1,
 		prepare: func(a *arena) ask {
-			v := a.createVolume(rpc.CreateVolumeRequest{Size: 4}) // it is emptied first
+			// One of that size is emptied before it is removed.
+			v := a.createVolume(rpc.CreateVolumeRequest{Size: 4})
 			if a.format == 1 { // whose clone has left a snapshot behind
 				a.deleteVolume(a.createVolume(rpc.CreateVolumeRequest{SourceVolID: v.ID}).ID)
 				a.quiet()
