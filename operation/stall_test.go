@@ -38,7 +38,7 @@ func TestStall(t *testing.T) {
 			held = append(held, w.submit(e, "make", args{}))
 			synctest.Wait()
 		}
-		pass(tellAfter)
+		pass(2 * tellAfter)
 		if w.troubles.Load() < 2 || !e.Late() {
 			t.Error("nobody was told of steps that take long")
 		}

@@ -118,9 +118,6 @@ func (t *Task) enterStep(name string) {
 		return
 	}
 	t.holdup.was, t.holdup.unanswered = "", false
-	if t.op.Status == volume.Waiting {
-		t.tell() // the journal says so too, and must not any more
-	}
 	t.op.Status, t.op.Step = volume.Running, name
 	t.unblock()
 }
