@@ -120,7 +120,7 @@ func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent volume.R
 	case size > wanted:
 		return "", otherShape(id, size)
 	case flaw != "":
-		return "", d.drop(ctx, v.Name, flaw)
+		return "", waited(d.drop(ctx, v.Name, flaw))
 	case size < wanted:
 		return id, d.grow(ctx, v)
 	}

@@ -94,7 +94,7 @@ func (d *Driver) resumeEmpty(ctx context.Context, v volume.Spec) (string, error)
 		return "", err
 	}
 	if !whole {
-		return "", d.drop(ctx, v.Name, "it has no object map")
+		return "", waited(d.drop(ctx, v.Name, "it has no object map"))
 	}
 	return id, nil
 }

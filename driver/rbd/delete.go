@@ -148,7 +148,7 @@ func (i *image) unused() error {
 }
 
 // watchers returns the addresses of the clients that have the image open for
-// writing, but for those of this driver.
+// writing, but for those of this driver and of ghosts.
 func (i *image) watchers() ([]string, error) {
 	list, err := i.ListWatchers()
 	if err != nil {
@@ -160,5 +160,5 @@ func (i *image) watchers() ([]string, error) {
 			others = append(others, w.Addr)
 		}
 	}
-	return others, nil
+	return i.d.control.alive(others)
 }

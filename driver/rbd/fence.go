@@ -13,10 +13,11 @@ import (
 
 var _ driver.Fencer = (*Driver)(nil)
 
-// fenceTime is how long a dead client stays on the cluster's blocklist, in
-// seconds: longer than the 30 s for which OSDs keep a watch without a sign of life.
+// fenceTime is how long a dead client stays on the cluster's blocklist, in seconds:
+// longer than the 30 s for which OSDs keep a watch without a sign of life, and long
+// enough to tell what it leaves behind beyond that (see alive); Ceph's own default.
 // Monitors take this number only with a decimal point.
-const fenceTime json.Number = "60.0"
+const fenceTime json.Number = "3600.0"
 
 // Fence puts clients on the cluster's blocklist, each by its whole address with
 // the nonce: another process of the same host has another one.

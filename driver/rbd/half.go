@@ -32,7 +32,13 @@ func (l *link) locate(name string) (string, error) {
 // holds it.
 func (d *Driver) drop(ctx context.Context, name, why string) error {
 	d.log.Info("removing a half-made image of an earlier attempt", "image", name, "reason", why)
-	err := crashpoint.Around(ctx, "rbd.remove_image", func() error { return rbd.RemoveImage(d.data.io, name) })
+	id, err := d.control.locate(name)
+	if err != nil {
+		return err
+	}
+	err = d.despiteGhosts(id, func() error {
+		return crashpoint.Around(ctx, "rbd.remove_image", func() error { return rbd.RemoveImage(d.data.io, name) })
+	})
 	if errno(err) == syscall.ENOENT {
 		return nil // what was left is gone: librbd removes it on the way to this answer
 	}
@@ -50,6 +56,15 @@ func (d *Driver) finishDrop(ctx context.Context, name string) error {
 	return d.PurgeVolume(ctx, volume.Ref{Name: name, ImageID: loc.ImageID}, nil)
 }
 
+// waited makes the error of removing a half-made image one that is waited out: nobody
+// was told of the image, so whoever has it open is a process before this one.
+func waited(err error) error {
+	if fault.KindOf(err) == fault.Busy {
+		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(openRetry)
+	}
+	return err
+}
+
 // resume opens the image that an earlier attempt may have made. It returns nil
 // when there is none, after removing what cannot be opened.
 func (d *Driver) resume(ctx context.Context, v volume.Ref) (*image, error) {
@@ -62,13 +77,13 @@ func (d *Driver) resume(ctx context.Context, v volume.Ref) (*image, error) {
 		return nil, err
 	}
 	if entry != nil && entry.source == sourceRemoving {
-		return nil, d.finishDrop(ctx, v.Name)
+		return nil, waited(d.finishDrop(ctx, v.Name))
 	}
 	id, err := d.control.locate(v.Name)
 	if err != nil || id == "" {
 		return nil, err
 	}
-	return nil, d.drop(ctx, v.Name, "it cannot be opened")
+	return nil, waited(d.drop(ctx, v.Name, "it cannot be opened"))
 }
 
 // complete reports whether the object map of an image is there, the last thing

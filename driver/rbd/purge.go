@@ -57,7 +57,9 @@ func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, progress driver.
 	if err := d.empty(ctx, entry.id, part(snapshots, snapshots+1, progress)); err != nil {
 		return err
 	}
-	err = crashpoint.Around(ctx, "rbd.remove_from_trash", func() error { return rbd.TrashRemove(d.data.io, entry.id, true) })
+	err = d.despiteGhosts(entry.id, func() error {
+		return crashpoint.Around(ctx, "rbd.remove_from_trash", func() error { return rbd.TrashRemove(d.data.io, entry.id, true) })
+	})
 	if err != nil && errno(err) != syscall.ENOENT {
 		return soon(classify(err, "remove from the trash"))
 	}
