@@ -123,6 +123,11 @@ func (w *Worker) removeCreated(ctx context.Context, t *operation.Task, c *creati
 	}
 	ref := w.spec(t, c).Ref
 	ref.ImageID = c.made.ImageID
+	return unlessOpen(w.discard(ctx, ref))
+}
+
+// discard removes an image of which nobody was told.
+func (w *Worker) discard(ctx context.Context, ref volume.Ref) error {
 	gone, err := w.driver.DeleteVolume(ctx, ref, 0)
 	if err != nil || gone.ImageID == "" {
 		return err
@@ -130,6 +135,18 @@ func (w *Worker) removeCreated(ctx context.Context, t *operation.Task, c *creati
 	ref.ImageID = gone.ImageID
 	return w.driver.PurgeVolume(ctx, ref, nil)
 }
+
+// unlessOpen makes the error for an image that is open one that is waited out: the only
+// one that can have it open is a process before this one, which is dead.
+func unlessOpen(err error) error {
+	if fault.KindOf(err) == fault.Busy {
+		return untilItWorks(fault.Of(err)).WithRetryAfter(openRetry)
+	}
+	return err
+}
+
+// openRetry is how soon to look again whether an image is still open.
+const openRetry = 2 * time.Second
 
 // finishCreate brings the volume to rest.
 func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, err error) error {
