@@ -57,11 +57,17 @@ func (p *pool) trash(t *testing.T) map[string][]byte {
 func (p *pool) omap(t *testing.T, object, prefix string) map[string][]byte {
 	t.Helper()
 	values := map[string][]byte{}
-	err := p.io.ListOmapValues(object, "", prefix, 10_000, func(key string, value []byte) {
-		values[strings.TrimPrefix(key, prefix)] = value
-	})
-	if err != nil && !errors.Is(err, rados.ErrNotFound) {
-		t.Fatalf("%s: %v", object, err)
+	for after, more := "", true; more; {
+		const page = 1000 // an OSD gives no more than 1024
+		n := 0
+		err := p.io.ListOmapValues(object, after, prefix, page, func(key string, value []byte) {
+			values[strings.TrimPrefix(key, prefix)] = value
+			n, after = n+1, key
+		})
+		if err != nil && !errors.Is(err, rados.ErrNotFound) {
+			t.Fatalf("%s: %v", object, err)
+		}
+		more = n == page
 	}
 	return values
 }
