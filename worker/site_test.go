@@ -95,8 +95,8 @@ func (s *site) prepare() *process {
 		Host: s.host, Pool: "pool", AvailabilityZone: "zone1", Version: "1.2.3", EnableNewServices: true,
 		VolumeNameTemplate: template, SnapshotNameTemplate: snapshotTemplate,
 		ReportInterval: 200 * time.Millisecond, ServiceDownTime: 2 * time.Second, StatsInterval: time.Hour,
-		PingInterval: 50 * time.Millisecond, Retention: time.Hour, DrainTimeout: patience,
 		DeletedKeep:  s.keep,
+		PingInterval: 50 * time.Millisecond, Retention: time.Hour, DrainTimeout: patience,
 		Lanes: map[operation.Lane]operation.Limits{
 			operation.Control: {Slots: 20, Queue: 1000},
 			operation.Work:    {Slots: 20, Queue: 1000},
