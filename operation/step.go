@@ -130,10 +130,13 @@ func (t *Task) unblock() {
 // pause makes the operation wait for what err says, until its next try.
 func (t *Task) pause(until context.Context, retry *backoffTimer, err error) error {
 	f := fault.Of(err)
+	asked := f.RetryAfter
 	if t.engine.watch(t, f.BlockedBy) {
-		*retry = backoffTimer{} // something else stands in the way now
+		// Something else stands in the way now. It may have come to its end between the
+		// look and the watch, which woke nobody: so it is looked at once more soon.
+		*retry, asked = backoffTimer{}, min(asked, retryFirst)
 	}
-	delay := retry.next(f.RetryAfter)
+	delay := retry.next(asked)
 	t.mu.Lock()
 	t.op.Status, t.op.NextTry, t.op.ETA = volume.Waiting, now().Add(delay), time.Time{}
 	t.op.Reason, t.op.BlockedBy, t.op.Hint = f.Message, f.BlockedBy, f.Hint

@@ -103,7 +103,7 @@ func (w *Worker) dropSnapshot() operation.Method[dropping] {
 					// the source removes it with the rest.
 					return nil
 				}
-				return waitOut(t, err)
+				return waitOut(err)
 			}},
 		},
 		Finish: func(operation.Tx, *operation.Task, *dropping, error) error { return nil },

@@ -30,7 +30,7 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 		Steps: []operation.Step[deletion]{
 			{Name: "keep", Free: true, Interruptible: true, Run: w.keep},
 			{Name: "purge", Interruptible: true, Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
-				return waitOut(t, w.driver.PurgeVolume(ctx, d.Image, t.Progress))
+				return waitOut(w.driver.PurgeVolume(ctx, d.Image, t.Progress))
 			}},
 		},
 		Finish: finishPurge,
@@ -95,11 +95,10 @@ func finishPurge(tx operation.Tx, _ *operation.Task, d *deletion, err error) err
 }
 
 // waitOut makes the error of what cleans up one that is waited out.
-func waitOut(t *operation.Task, err error) error {
+func waitOut(err error) error {
 	switch f := fault.Of(err); fault.KindOf(err) {
 	case fault.Busy:
-		// The first time nobody wakes it yet: what it waits for was not known.
-		if f.RetryAfter == 0 && t.Repeat() {
+		if f.RetryAfter == 0 {
 			return f.WithRetryAfter(blockedRetry)
 		}
 		return err
