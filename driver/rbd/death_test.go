@@ -107,6 +107,23 @@ func TestRepeatedCreateLeavesTheTrashAlone(t *testing.T) {
 	}
 }
 
+// A large clone that lost its parent, as one that was being made when that went, can
+// not be opened to be emptied; it is removed all the same.
+func TestPurgeOfALargeCloneWithoutItsParent(t *testing.T) {
+	_, d := fresh(t)
+	source := create(t, d, "volume-1")
+	loc, err := d.CreateVolumeFromSnapshot(t.Context(), volume.Spec{Ref: volume.Ref{Name: "volume-2"}, Size: 5}, snapshot(t, d, source, "snapshot-1"))
+	wantKind(t, "", err)
+	c := volume.Ref{Name: "volume-2", ImageID: loc.ImageID}
+	_, err = d.DeleteVolume(t.Context(), c, 0)
+	wantKind(t, "", err)
+	headless(t, d, source)
+	wantKind(t, "", d.PurgeVolume(t.Context(), c, nil))
+	if entry, err := d.control.trashGet(c.ImageID); err != nil || entry != nil {
+		t.Errorf("it is still in the trash: %+v, %v", entry, err)
+	}
+}
+
 // A death in the middle of a snapshot leaves one that can be listed and read, and
 // not cloned.
 func TestRepeatedSnapshotIsWhole(t *testing.T) {

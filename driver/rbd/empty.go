@@ -24,6 +24,9 @@ func (d *Driver) empty(ctx context.Context, id string, progress driver.Progress)
 		return err
 	}
 	img, err := d.openAs(d.data, id, rbd.OpenImageById)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil // a clone whose parent is gone, or which a death has left half made
+	}
 	if err != nil {
 		return err
 	}
