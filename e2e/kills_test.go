@@ -105,6 +105,7 @@ func (c *crowd) answered(all *sync.WaitGroup) {
 	select {
 	case <-done:
 	case <-time.After(patience):
+		_ = syscall.Kill(c.worker(0), syscall.SIGQUIT) // its stacks come into the log
 		c.t.Fatalf("some wait for an answer since %s: %v", patience, c.unfinished())
 	}
 }
