@@ -63,7 +63,7 @@ func (s *Supervisor) renew(c *child, now time.Time) {
 // obituary is what every line about a death says.
 func (s *Supervisor) obituary(c *child) []any {
 	e := c.LastExit
-	pairs := []any{"backend", c.Name, "pid", e.PID, "generation", e.Generation, "uptime", e.Uptime.Round(time.Millisecond)}
+	pairs := []any{"backend", c.Name, "child", e.PID, "generation", e.Generation, "uptime", e.Uptime.Round(time.Millisecond)}
 	if e.Signal != 0 {
 		pairs = append(pairs, "signal", e.Signal.String())
 	} else {

@@ -22,9 +22,9 @@ func (s *Supervisor) endOrphan(c *child, held *lifeline.HeldError) {
 	killed, err := killHolder(held)
 	switch {
 	case err != nil:
-		s.log.Error("orphan of an earlier supervisor cannot be killed", "backend", c.Name, "pid", held.Holder.PID, "error", err)
+		s.log.Error("orphan of an earlier supervisor cannot be killed", "backend", c.Name, "holder", held.Holder.PID, "error", err)
 	case killed:
-		s.log.Warn("killed an orphan of an earlier supervisor", "backend", c.Name, "pid", held.Holder.PID)
+		s.log.Warn("killed an orphan of an earlier supervisor", "backend", c.Name, "holder", held.Holder.PID)
 	}
 }
 

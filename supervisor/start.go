@@ -89,7 +89,7 @@ func (s *Supervisor) block(c *child, held *lifeline.HeldError, now time.Time) {
 	if c.blocked.IsZero() {
 		c.blocked = now
 		s.log.Warn("backend is blocked by another process, waiting for it to end", "backend", c.Name,
-			"pid", held.Holder.PID, "lock", held.Path)
+			"holder", held.Holder.PID, "lock", held.Path)
 	}
 	if now.Sub(c.blocked) > s.cfg.Policy.OrphanGrace {
 		s.endOrphan(c, held)
@@ -120,7 +120,7 @@ func (s *Supervisor) start(c *child, now time.Time) {
 		return
 	}
 	c.begin(proc, now, s.cfg.Policy.ReadyTimeout)
-	s.log.Debug("child started", "backend", c.Name, "pid", c.PID, "generation", c.Generation)
+	s.log.Debug("child started", "backend", c.Name, "child", c.PID, "generation", c.Generation)
 	go func() {
 		exit := proc.Run(func(m lifeline.Message) { s.events <- event{child: c, message: &m} })
 		s.events <- event{child: c, exit: &exit}

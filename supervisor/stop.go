@@ -87,7 +87,7 @@ func (s *Supervisor) ask(c *child, limit time.Duration, now time.Time) {
 		if c.Role == Bus {
 			c.proc.HangUp()
 		} else if err := c.signal(syscall.SIGTERM); err != nil {
-			s.log.Error("child cannot be asked to stop", "backend", c.Name, "pid", c.PID, "error", err)
+			s.log.Error("child cannot be asked to stop", "backend", c.Name, "child", c.PID, "error", err)
 		}
 	}
 	if at := now.Add(limit); limit > 0 && (c.killAt.IsZero() || at.Before(c.killAt)) {
@@ -119,11 +119,11 @@ func (s *Supervisor) kill(c *child) {
 	c.killAt = time.Time{}
 	if c.killed == "" {
 		c.killed = "killed at the deadline of the stop"
-		s.log.Error("child is cut off at the deadline", "backend", c.Name, "pid", c.PID,
+		s.log.Error("child is cut off at the deadline", "backend", c.Name, "child", c.PID,
 			"state", c.State, "in_flight", c.Text)
 	}
 	if err := c.signal(syscall.SIGKILL); err != nil {
-		s.log.Error("child cannot be killed", "backend", c.Name, "pid", c.PID, "error", err)
+		s.log.Error("child cannot be killed", "backend", c.Name, "child", c.PID, "error", err)
 	}
 }
 
@@ -135,7 +135,7 @@ func (s *Supervisor) countOut(c *child, now time.Time) {
 	early := !c.served && (e.Signal == syscall.SIGTERM || e.Signal == syscall.SIGINT)
 	if e.Code == lifeline.ExitStopped || early {
 		c.set(Stopped, "", now)
-		s.log.Info("child stopped", "backend", c.Name, "pid", e.PID, "uptime", e.Uptime.Round(time.Millisecond))
+		s.log.Info("child stopped", "backend", c.Name, "child", e.PID, "uptime", e.Uptime.Round(time.Millisecond))
 		return
 	}
 	c.set(Stopped, e.Reason, now)

@@ -213,7 +213,7 @@ func (s *Supervisor) handle(ev event, now time.Time) {
 	if c.State == lifeline.Ready {
 		s.recovered(c)
 	}
-	s.log.Info("child changed its state", "backend", c.Name, "state", c.State, "pid", c.PID,
+	s.log.Info("child changed its state", "backend", c.Name, "state", c.State, "child", c.PID,
 		"generation", c.Generation, "reason", c.Reason, "after", now.Sub(c.started).Round(time.Millisecond))
 }
 

@@ -35,11 +35,11 @@ func (s *Supervisor) hungAt(c *child) time.Time {
 func (s *Supervisor) dump(c *child, now time.Time) {
 	c.killed = "hung: no beat for " + s.cfg.Policy.WatchdogTimeout.String()
 	c.killAt = now.Add(s.cfg.Policy.FastTimeout)
-	s.log.Error("child is hung, asking for its stacks and ending it", "backend", c.Name, "pid", c.PID,
+	s.log.Error("child is hung, asking for its stacks and ending it", "backend", c.Name, "child", c.PID,
 		"state", c.State, "last_beat", now.Sub(c.LastBeat).Round(time.Millisecond))
 	for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGCONT} {
 		if err := c.signal(sig); err != nil {
-			s.log.Error("hung child cannot be signalled", "backend", c.Name, "pid", c.PID, "error", err)
+			s.log.Error("hung child cannot be signalled", "backend", c.Name, "child", c.PID, "error", err)
 		}
 	}
 }
