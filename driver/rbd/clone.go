@@ -75,14 +75,14 @@ func (d *Driver) clone(ctx context.Context, v volume.Spec, from volume.SnapshotR
 	}
 	if errno(err) == syscall.ENOENT {
 		d.sources.forget(from)
-		return loc, fault.New(fault.NotFound, "the snapshot or its volume is gone (%w)", err)
+		return loc, d.unlessSevered(from.Volume, fault.New(fault.NotFound, "the snapshot or its volume is gone (%w)", err))
 	}
 	return d.created(v, err)
 }
 
 // protect protects the snapshot of an image that is not open.
 func (d *Driver) protect(ctx context.Context, s volume.SnapshotRef) (err error) {
-	img, err := d.open(d.control, s.Volume, rbd.OpenImage)
+	img, err := d.openWhole(d.control, s.Volume, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (d *Driver) source(from volume.SnapshotRef) (src source, err error) {
 	if src, ok := d.sources.get(from); ok && from.Volume.ImageID != "" {
 		return src, nil
 	}
-	img, err := d.open(d.control, from.Volume, rbd.OpenImageReadOnly)
+	img, err := d.openWhole(d.control, from.Volume, rbd.OpenImageReadOnly)
 	if err != nil {
 		return src, err
 	}

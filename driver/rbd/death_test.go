@@ -6,6 +6,7 @@ import (
 
 	"github.com/ceph/go-ceph/rbd"
 
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -154,4 +155,50 @@ func snapshotID(t *testing.T, d *Driver, s volume.SnapshotRef) uint64 {
 	id, err := img.GetSnapID(s.Name)
 	wantKind(t, "", err)
 	return id
+}
+
+// cutOff makes a clone with a snapshot, and leaves it as a flatten does that dies
+// before its last part.
+func cutOff(t *testing.T, d *Driver) (c volume.Ref, s volume.SnapshotRef) {
+	t.Helper()
+	source := create(t, d, "volume-1")
+	snap := snapshot(t, d, source, "snapshot-1")
+	c = clone(t, d, "volume-2", snap)
+	s = snapshot(t, d, c, "snapshot-2")
+	header := "rbd_header." + c.ImageID
+	before, err := d.control.io.GetOmapValues(header, "", "", 100)
+	wantKind(t, "", err)
+	wantKind(t, "", d.DeleteSnapshot(t.Context(), s)) // a snapshot keeps the parent in use
+	wantKind(t, "", d.DeleteSnapshot(t.Context(), snap))
+	wantKind(t, "", d.FlattenVolume(t.Context(), c, nil))
+	wantKind(t, "", d.control.io.SetOmap(header, map[string][]byte{"parent": before["parent"]}))
+	wantKind(t, "", remove(t, d, source))
+	return c, s
+}
+
+// While a flatten that was cut off is not ended, its volume cannot be opened: what
+// else is asked of it waits, instead of taking it for gone.
+func TestAllWaitsForAFlattenThatWasCutOff(t *testing.T) {
+	_, d := fresh(t)
+	c, s := cutOff(t, d)
+	wantKind(t, fault.Unavailable, d.CreateSnapshot(t.Context(), s))
+	wantKind(t, fault.Unavailable, d.DeleteSnapshot(t.Context(), s))
+	wantKind(t, fault.Unavailable, d.ExtendVolume(t.Context(), c, 2))
+	_, err := d.CreateVolumeFromSnapshot(t.Context(), volume.Spec{Ref: volume.Ref{Name: "volume-3"}, Size: 1}, s)
+	wantKind(t, fault.Unavailable, err)
+
+	wantKind(t, "", d.FlattenVolume(t.Context(), c, nil))
+	wantKind(t, "", d.CreateSnapshot(t.Context(), s))
+	wantKind(t, "", d.DeleteSnapshot(t.Context(), s))
+	wantKind(t, "", d.ExtendVolume(t.Context(), c, 2))
+	wantKind(t, "", remove(t, d, c))
+	empty(t, d)
+}
+
+// One that is deleted so is removed.
+func TestPurgeOfAVolumeWhoseFlattenWasCutOff(t *testing.T) {
+	_, d := fresh(t)
+	c, _ := cutOff(t, d)
+	wantKind(t, "", remove(t, d, c))
+	empty(t, d)
 }

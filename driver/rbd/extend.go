@@ -22,7 +22,7 @@ func (d *Driver) ExtendVolume(ctx context.Context, v volume.Ref, size int64) (er
 	if err := driver.CheckSize(size); err != nil {
 		return err
 	}
-	img, err := d.open(d.control, v, rbd.OpenImage)
+	img, err := d.openWhole(d.control, v, rbd.OpenImage)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
@@ -52,14 +53,60 @@ func (d *Driver) openClone(ctx context.Context, l *link, v volume.Ref, how opene
 	return d.open(l, v, how)
 }
 
+// openWhole opens an image for what is not the flatten itself. One whose flatten was
+// cut off is Unavailable: an operation that ends it is under way.
+func (d *Driver) openWhole(l *link, v volume.Ref, how opener) (*image, error) {
+	img, err := d.open(l, v, how)
+	if fault.KindOf(err) != fault.NotFound {
+		return img, err
+	}
+	return nil, d.unlessSevered(v, err)
+}
+
+// unlessSevered returns the error, that something is gone, unless it comes of a
+// flatten of the image that was cut off.
+func (d *Driver) unlessSevered(v volume.Ref, gone error) error {
+	id, err := d.control.imageID(v.Name)
+	if err != nil || id == "" || sameImage(v, id) != nil {
+		return gone
+	}
+	if severed, err := d.severed(id); err != nil || !severed {
+		return gone
+	}
+	return fault.New(fault.Unavailable, "a flatten of %s was cut off, and is ended first", v.Name).WithRetryAfter(severedRetry)
+}
+
+// severedRetry is how soon to look again whether a flatten is ended.
+const severedRetry = time.Second
+
 // endFlatten does the third part, if the second was done, and reports whether.
 func (d *Driver) endFlatten(ctx context.Context, v volume.Ref) (bool, error) {
 	id, err := d.control.imageID(v.Name)
 	if err != nil || id == "" || sameImage(v, id) != nil {
 		return false, err
 	}
-	header := "rbd_header." + id
-	value, err := d.control.omapValue(header, "parent")
+	return d.sever(ctx, id)
+}
+
+// sever does the third part for an image by its id.
+func (d *Driver) sever(ctx context.Context, id string) (bool, error) {
+	severed, err := d.severed(id)
+	if err != nil || !severed {
+		return false, err
+	}
+	d.log.Info("ending a flatten that was cut off", "image", id)
+	err = crashpoint.Around(ctx, "rbd.detach_parent", func() error {
+		op := rados.CreateWriteOp()
+		defer op.Release()
+		op.Exec("rbd", "parent_detach", nil)
+		return op.Operate(d.control.io, "rbd_header."+id, rados.OperationNoFlag)
+	})
+	return err == nil, classify(err, "take out the parent")
+}
+
+// severed reports whether the second part was done, and the third was not.
+func (d *Driver) severed(id string) (bool, error) {
+	value, err := d.control.omapValue("rbd_header."+id, "parent")
 	if err != nil || value == nil {
 		return false, err
 	}
@@ -68,15 +115,5 @@ func (d *Driver) endFlatten(ctx context.Context, v volume.Ref) (bool, error) {
 		return false, err
 	}
 	snapshot, err := d.control.omapValue("rbd_header."+parent.ImageID, fmt.Sprintf("snapshot_%016x", parent.SnapshotID))
-	if err != nil || snapshot != nil {
-		return false, err
-	}
-	d.log.Info("ending a flatten that was cut off", "image", v.Name, "parent", parent.ImageID)
-	err = crashpoint.Around(ctx, "rbd.detach_parent", func() error {
-		op := rados.CreateWriteOp()
-		defer op.Release()
-		op.Exec("rbd", "parent_detach", nil)
-		return op.Operate(d.control.io, header, rados.OperationNoFlag)
-	})
-	return err == nil, classify(err, "take out the parent")
+	return err == nil && snapshot == nil, err
 }

@@ -126,7 +126,14 @@ func (d *Driver) completeTrash(ctx context.Context, entry *trashEntry) error {
 func (d *Driver) purgeSnapshots(ctx context.Context, id string, progress driver.Progress) (n int, err error) {
 	img, err := d.openAs(d.control, id, rbd.OpenImageByIdReadOnly)
 	if fault.KindOf(err) == fault.NotFound {
-		return 0, nil // an earlier removal came as far as the header
+		severed, severErr := d.sever(ctx, id)
+		if severErr != nil {
+			return 0, severErr
+		}
+		if !severed {
+			return 0, nil // an earlier removal came as far as the header
+		}
+		img, err = d.openAs(d.control, id, rbd.OpenImageByIdReadOnly)
 	}
 	if err != nil {
 		return 0, err

@@ -25,7 +25,7 @@ func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 	if err := driver.CheckName(s.Name); err != nil {
 		return err
 	}
-	img, err := d.open(d.control, s.Volume, rbd.OpenImage)
+	img, err := d.openWhole(d.control, s.Volume, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 	if err := driver.CheckName(s.Name); err != nil {
 		return err
 	}
-	img, err := d.open(d.control, s.Volume, rbd.OpenImage)
+	img, err := d.openWhole(d.control, s.Volume, rbd.OpenImage)
 	if fault.KindOf(err) == fault.NotFound {
 		return nil
 	}
