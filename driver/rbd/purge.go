@@ -208,6 +208,9 @@ func (i *image) childless(snapshot string) error {
 	if errno(err) == syscall.ERANGE {
 		return fault.New(fault.Busy, "thousands of clones depend on it")
 	}
+	if errno(err) == syscall.ENOENT { // librbd looks each of them up after it has listed them
+		return fault.New(fault.Unavailable, "a clone of it has just gone: %w", err).WithRetryAfter(openRetry)
+	}
 	if err != nil {
 		return classify(err, "list the clones")
 	}
