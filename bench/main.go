@@ -71,6 +71,8 @@ func bench(ctx context.Context, only, bin string, runs int) error {
 		return err
 	}
 	defer w.close()
+	// What was measured is shown however the run ends.
+	defer func() { w.table.print(os.Stdout) }()
 	for _, m := range measurements {
 		if !want.MatchString(m.name) {
 			continue
@@ -81,7 +83,7 @@ func bench(ctx context.Context, only, bin string, runs int) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s took %s\n", m.name, time.Since(begin).Round(time.Second))
+		w.table.tell(os.Stderr)
 	}
-	w.table.print(os.Stdout)
 	return nil
 }

@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// table collects the figures.
-type table struct{ rows [][]string }
+// table collects the figures; told is how many of its rows were told already.
+type table struct {
+	rows [][]string
+	told int
+}
 
 // add adds a row; an empty cell prints as a dash.
 func (t *table) add(what, floor, ours, ratio, bar string) {
@@ -20,6 +23,15 @@ func (t *table) add(what, floor, ours, ratio, bar string) {
 		}
 	}
 	t.rows = append(t.rows, row)
+}
+
+// tell writes the rows that are new since the last time, a line each: a run takes
+// minutes, and what is known early is of use early.
+func (t *table) tell(out io.Writer) {
+	for _, row := range t.rows[t.told:] {
+		fmt.Fprintf(out, "  %s: %s (floor %s, %s; bar %s)\n", row[0], row[2], row[1], row[3], row[4])
+	}
+	t.told = len(t.rows)
 }
 
 func (t *table) print(out io.Writer) {
