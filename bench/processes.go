@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ func measureKill(ctx context.Context, w *world) error {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return err
 		}
-		if err := s.successor(ctx, pid); err != nil {
+		if err := buried(ctx, pid); err != nil {
 			return err
 		}
 		if err := s.answered(ctx, services[0]); err != nil {
@@ -115,14 +116,13 @@ func (s *service) worker(backend string) (int, error) {
 	return 0, fmt.Errorf("no worker of %s among %v: %w", backend, children, err)
 }
 
-// successor waits until the pid is gone, so that no answer can be its own.
-func (s *service) successor(ctx context.Context, pid int) error {
+// buried waits until the pid is gone, so that no answer can be its own.
+func buried(ctx context.Context, pid int) error {
 	return until(ctx, func() error {
-		children, err := s.children()
-		if _, alive := children[pid]; alive {
-			return fmt.Errorf("pid %d is still there", pid)
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			return errors.Join(err, fmt.Errorf("pid %d is still there", pid))
 		}
-		return err
+		return nil
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -155,7 +156,8 @@ func (e *Engine) launch(t *Task) {
 		delete(e.blocked, t)
 		e.mu.Unlock()
 		t.close()
-		if end != nil { // those who wait for it need not wait for the rest
+		if end != nil {
+			runtime.Gosched() // those who wait for it answer first; the world is told after them
 			end.announce()
 		}
 		e.wake(t.Operation())
@@ -242,10 +244,19 @@ func (e *Engine) task(id string) *Task {
 // write is Journal.Write under the engine's fence. Being fenced ends the engine.
 // A change that panics changes nothing.
 func (e *Engine) write(ctx context.Context, change func(tx Tx) error) error {
+	return e.writeBy(ctx, e.cfg.Journal.Write, change)
+}
+
+// writeSoon is the same by Journal.WriteSoon.
+func (e *Engine) writeSoon(ctx context.Context, change func(tx Tx) error) error {
+	return e.writeBy(ctx, e.cfg.Journal.WriteSoon, change)
+}
+
+func (e *Engine) writeBy(ctx context.Context, write func(context.Context, Fence, func(Tx) error) error, change func(tx Tx) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	err := e.cfg.Journal.Write(ctx, e.cfg.Fence, func(tx Tx) error {
+	err := write(ctx, e.cfg.Fence, func(tx Tx) error {
 		return guarded(e.cfg.Log, func() error { return change(tx) })
 	})
 	if errors.Is(err, ErrFenced) {

@@ -18,6 +18,7 @@ type conclusion struct {
 
 	// Set by write; true once it is committed.
 	op        volume.Operation
+	left      any
 	event     volume.Event
 	followers []acceptance
 }
@@ -33,7 +34,7 @@ func (t *Task) conclude(outcome error) *conclusion {
 	crashpoint.At(t.name, "finish", "before")
 	defer t.recording()()
 	for {
-		err := e.persist(e.hard, func() error { return e.write(e.hard, c.write) })
+		err := e.persist(e.hard, func() error { return c.commit(e) })
 		if err == nil {
 			break
 		}
@@ -44,9 +45,19 @@ func (t *Task) conclude(outcome error) *conclusion {
 	}
 	crashpoint.At(t.name, "finish", "after")
 	t.mu.Lock()
-	t.op = c.op
+	t.op, t.left = c.op, c.left
 	t.mu.Unlock()
 	return c
+}
+
+// commit writes the end. That of a success need not be on the disk yet: should it be
+// lost with the host, the operation is run again, finds everything done, and succeeds
+// again. A failure or a cancel could turn into something else.
+func (c *conclusion) commit(e *Engine) error {
+	if c.outcome == nil {
+		return e.writeSoon(e.hard, c.write)
+	}
+	return e.write(e.hard, c.write)
 }
 
 // announce tells everybody of the end, and begins what follows it.
@@ -75,7 +86,7 @@ func (c *conclusion) write(tx Tx) error {
 		}
 		return err
 	}
-	t.follow = nil
+	t.follow, t.leaving = nil, nil
 	if !c.withoutFinish {
 		if err := t.finish(tx, t, c.outcome); err != nil {
 			return err
@@ -89,7 +100,7 @@ func (c *conclusion) write(tx Tx) error {
 	if err != nil {
 		return err
 	}
-	c.op, c.event, c.followers = op, event, followers
+	c.op, c.left, c.event, c.followers = op, t.leaving, event, followers
 	return nil
 }
 

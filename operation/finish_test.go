@@ -199,7 +199,7 @@ func TestWait(t *testing.T) {
 		}
 		// Somebody else's operation, such as one of a later process, ends too.
 		e2 := w.process()
-		ended := make(chan volume.Operation)
+		ended := make(chan Outcome)
 		go func() { got, _ := e.Wait(t.Context(), op.ID); ended <- got }()
 		go func() { got, _ := e2.Wait(t.Context(), op.ID); ended <- got }()
 		synctest.Wait()
@@ -213,6 +213,34 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// Who waits in the process that ends the operation is handed what Finish has left,
+// unless that was not committed.
+func TestWaitIsHandedTheRow(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		inWorld(t, func(t *testing.T, w *world) {
+			g := newGate()
+			m := making("make", g.step("wait"))
+			m.Finish = func(_ Tx, t *Task, _ *args, _ error) error {
+				t.Leave("the row")
+				if refused {
+					return fault.New(fault.Conflict, "changed")
+				}
+				return nil
+			}
+			w.know(m)
+			e := w.process()
+			op := w.submit(e, "make", args{})
+			ended := make(chan Outcome)
+			go func() { got, _ := e.Wait(t.Context(), op.ID); ended <- got }()
+			synctest.Wait()
+			g.open()
+			if got := <-ended; (got.Left == "the row") == refused || !got.Status.Terminal() {
+				t.Errorf("refused %t: handed %v with an operation that %s", refused, got.Left, got.Status)
+			}
+		})
+	}
+}
+
 // A waiter for an operation that is at work elsewhere gets its end.
 func TestWaitForOneElsewhere(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -221,7 +249,7 @@ func TestWaitForOneElsewhere(t *testing.T) {
 		e := w.process()
 		idle := New(Config{Fence: Fence{Host: "node2@rbd0", Epoch: 1}, Journal: w.journal, Publisher: w.heard, Lanes: w.lanes, Log: e.cfg.Log})
 		op := w.submit(e, "make", args{})
-		ended := make(chan volume.Operation)
+		ended := make(chan Outcome)
 		go func() { got, _ := idle.Wait(t.Context(), op.ID); ended <- got }()
 		pass(time.Minute)
 		g.open()

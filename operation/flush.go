@@ -117,7 +117,7 @@ func (f *flusher) write(tasks []*Task) error {
 		ops[i] = t.Operation()
 	}
 	written := make([]bool, len(tasks))
-	err := f.engine.write(f.engine.hard, func(tx Tx) error {
+	err := f.engine.writeSoon(f.engine.hard, func(tx Tx) error {
 		for i := range ops {
 			err := tx.UpdateOperation(&ops[i])
 			if k := fault.KindOf(err); err != nil && k != fault.Conflict && k != fault.NotFound {

@@ -28,6 +28,11 @@ type Journal interface {
 	// else than read and write through tx. When Write returns nil the change is
 	// durable. A cancelled ctx gives up waiting: the outcome is then unknown.
 	Write(ctx context.Context, fence Fence, change func(tx Tx) error) error
+	// WriteSoon is Write for a change that would be made again if it were lost: it
+	// is committed when WriteSoon returns nil, but may become durable later, at the
+	// latest with the next Write of any process. The death of a process loses
+	// nothing of it, that of the host may lose the last ones.
+	WriteSoon(ctx context.Context, fence Fence, change func(tx Tx) error) error
 	// Claim gives every unfinished operation of fence.Host to fence.Epoch, adds
 	// one to its attempt, and returns them oldest first.
 	Claim(ctx context.Context, fence Fence) ([]volume.Operation, error)

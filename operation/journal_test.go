@@ -90,6 +90,11 @@ func (j *memJournal) Write(ctx context.Context, fence Fence, change func(tx Tx) 
 	return m.after
 }
 
+// WriteSoon implements Journal.
+func (j *memJournal) WriteSoon(ctx context.Context, fence Fence, change func(tx Tx) error) error {
+	return j.Write(ctx, fence, change)
+}
+
 func (j *memJournal) commit(fence Fence, change func(tx Tx) error, twice bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

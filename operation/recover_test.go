@@ -129,6 +129,10 @@ type mortal struct {
 	died   chan struct{}
 }
 
+func (m *mortal) WriteSoon(ctx context.Context, fence Fence, change func(tx Tx) error) error {
+	return m.Write(ctx, fence, change)
+}
+
 func (m *mortal) Write(ctx context.Context, fence Fence, change func(tx Tx) error) error {
 	m.mu.Lock()
 	m.left--
@@ -304,8 +308,8 @@ func TestManyCallersAtOnce(t *testing.T) {
 						_, _ = e.Cancel(t.Context(), op.ID)
 					}
 					e.InFlight()
-					if op, err = e.Wait(t.Context(), op.ID); err != nil || !op.Status.Terminal() {
-						t.Errorf("it is %s, %v", op.Status, err)
+					if end, err := e.Wait(t.Context(), op.ID); err != nil || !end.Status.Terminal() {
+						t.Errorf("it is %s, %v", end.Status, err)
 					}
 				}
 			})

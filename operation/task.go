@@ -34,9 +34,11 @@ type Task struct {
 	undoing   bool
 	holders   []string // whom the claim of the target waited for at accept
 	follow    []Request
+	leaving   any // what Finish has left in the transaction that is being written
 
 	mu      sync.Mutex
 	op      volume.Operation
+	left    any // what Finish has left, once that is committed
 	holdup  holdup
 	stepped time.Time // when the present step began
 	base    int       // progress at that time
@@ -99,6 +101,17 @@ func (t *Task) Progress(percent int) {
 // service, which begins when this operation has ended. It is for Finish only. A
 // follower that is refused does not keep the operation from ending.
 func (t *Task) Follow(r Request) { t.follow = append(t.follow, r) }
+
+// Leave hands the row that Finish has written of the resource to those in this
+// process who wait for the end, which spares them reading it. It is for Finish only,
+// and optional.
+func (t *Task) Leave(row any) { t.leaving = row }
+
+func (t *Task) outcome() Outcome {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return Outcome{t.op, t.left}
+}
 
 // tell has the journal told, within a second, how the operation is.
 func (t *Task) tell() { t.engine.flusher.add(t) }

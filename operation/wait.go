@@ -13,22 +13,30 @@ import (
 // work in this engine.
 const waitInterval = time.Second
 
+// Outcome is an operation as those who wait for it find it.
+type Outcome struct {
+	volume.Operation
+	// Left is the row that Finish has left of the resource (see Task.Leave): nil for an
+	// operation that has not ended, or not in this process.
+	Left any
+}
+
 // Wait returns the operation as soon as it has ended, and as it is when ctx or
 // the engine ends before. It never returns an error for an operation that did not
 // succeed: the operation tells. Kinds: NotFound, Unavailable.
-func (e *Engine) Wait(ctx context.Context, id string) (volume.Operation, error) {
+func (e *Engine) Wait(ctx context.Context, id string) (Outcome, error) {
 	for {
 		if t := e.task(id); t != nil {
 			select {
 			case <-t.done:
 			case <-ctx.Done():
 			}
-			return t.Operation(), nil
+			return t.outcome(), nil
 		}
 		// Also a caller who has no time left is told how the operation is.
 		op, err := e.cfg.Journal.Operation(context.WithoutCancel(ctx), id)
 		if err != nil || op.Status.Terminal() || ctx.Err() != nil || e.ctx.Err() != nil {
-			return op, err
+			return Outcome{Operation: op}, err
 		}
 		select {
 		case <-time.After(waitInterval):

@@ -86,7 +86,7 @@ func (db *DB) SaveAudit(ctx context.Context, fence operation.Fence, a *volume.Au
 
 // fenced runs a change under the fence.
 func (db *DB) fenced(ctx context.Context, fence operation.Fence, change func(*session) error) error {
-	return db.engine.write(ctx, false, func(s *session) error {
+	return db.engine.write(ctx, durable, func(s *session) error {
 		if err := s.fence(fence); err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (db *DB) StepDone(ctx context.Context, fence operation.Fence, auditID strin
 // pruneAudits removes audits that began before the given time, one at a time.
 func (db *DB) pruneAudits(ctx context.Context, before time.Time) error {
 	for more := true; more; {
-		err := db.engine.write(ctx, false, func(s *session) error {
+		err := db.engine.write(ctx, durable, func(s *session) error {
 			var id string
 			found, err := s.one([]any{&id}, "SELECT id FROM audits WHERE created_at < $1 ORDER BY created_at, id LIMIT 1", timeOf(&before))
 			if more = found; err != nil || !found {

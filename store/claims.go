@@ -12,7 +12,7 @@ const (
 		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT)
 		WHERE NOT EXISTS (SELECT 1 FROM claims
 			WHERE resource_type = $1 AND resource_id = $2 AND mode = 'exclusive' AND operation_id <> $3)
-		ON CONFLICT (resource_id, resource_type, operation_id) DO UPDATE
+		ON CONFLICT (operation_id, resource_id, resource_type) DO UPDATE
 			SET mode = CASE WHEN excluded.mode = 'exclusive' THEN excluded.mode ELSE claims.mode END`
 	selectOwner = `SELECT operation_id FROM claims
 		WHERE resource_type = $1 AND resource_id = $2 AND mode = 'exclusive'`

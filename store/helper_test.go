@@ -48,10 +48,10 @@ func takeOver(t *testing.T, db *DB, host string) operation.Fence {
 
 // block keeps the one connection of a write busy, and returns once it is. release
 // lets it go and returns what the write came to.
-func block(ctx context.Context, e engine, urgent bool) (release func() error) {
+func block(ctx context.Context, e engine, how manner) (release func() error) {
 	running, leave, result := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		result <- e.write(ctx, urgent, func(*session) error {
+		result <- e.write(ctx, how, func(*session) error {
 			close(running)
 			<-leave
 			return nil

@@ -31,12 +31,20 @@ type DB struct {
 
 // engine is how transactions are run.
 type engine interface {
-	// write runs change in a transaction and commits it; see DB.Write. Urgent
-	// changes go first.
-	write(ctx context.Context, urgent bool, change func(*session) error) error
+	// write runs change in a transaction and commits it; see DB.Write.
+	write(ctx context.Context, how manner, change func(*session) error) error
 	ping(ctx context.Context) error
 	close() error
 }
+
+// manner is how a change is to be written.
+type manner string
+
+const (
+	durable manner = "durable" // it is on the disk when write returns
+	urgent  manner = "urgent"  // durable, and before all that is queued
+	soon    manner = "soon"    // it is on the disk with the next durable one, at the latest
+)
 
 // Open opens the database of the URL: sqlite:////absolute/path, or postgresql://
 // as libpq has it. It is fault.Unavailable when the database does not answer or

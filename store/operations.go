@@ -120,7 +120,7 @@ func (t *tx) whyNotUpdated(op *volume.Operation) error {
 
 // Claim implements operation.Journal.
 func (db *DB) Claim(ctx context.Context, fence operation.Fence) (ops []volume.Operation, err error) {
-	err = db.engine.write(ctx, false, func(s *session) error {
+	err = db.engine.write(ctx, durable, func(s *session) error {
 		if err := s.fence(fence); err != nil {
 			return err
 		}

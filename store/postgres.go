@@ -111,9 +111,9 @@ type postgresEngine struct {
 // attempts bounds the runs of a change that keeps losing against others.
 const attempts = 20
 
-func (e *postgresEngine) write(ctx context.Context, urgent bool, change func(*session) error) error {
+func (e *postgresEngine) write(ctx context.Context, how manner, change func(*session) error) error {
 	db := e.urgent
-	if !urgent {
+	if how != urgent {
 		select {
 		case e.slots <- struct{}{}:
 			defer func() { <-e.slots }()

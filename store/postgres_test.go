@@ -18,7 +18,7 @@ func TestPostgresHeartbeatIsNotBehindOtherWrites(t *testing.T) {
 	fence := takeOver(t, db, "node@rbd0")
 	var release []func() error
 	for range cap(db.engine.(*postgresEngine).slots) {
-		release = append(release, block(t.Context(), db.engine, false))
+		release = append(release, block(t.Context(), db.engine, durable))
 	}
 	queued := make(chan error, 200)
 	for range cap(queued) {
@@ -141,7 +141,7 @@ func TestPostgresConnectionsLost(t *testing.T) {
 	fence := takeOver(t, db, "node@rbd0")
 	var release []func() error
 	for range cap(db.engine.(*postgresEngine).slots) { // so that the pool has many
-		release = append(release, block(t.Context(), db.engine, false))
+		release = append(release, block(t.Context(), db.engine, durable))
 	}
 	for _, let := range release {
 		if err := let(); err != nil {

@@ -56,7 +56,7 @@ var (
 // them, its successor knows them too. On PostgreSQL writes
 // that are under way under an older epoch are waited for.
 func (db *DB) TakeOver(ctx context.Context, s volume.Service) (row volume.Service, before volume.ServiceState, err error) {
-	err = db.engine.write(ctx, true, func(q *session) error {
+	err = db.engine.write(ctx, urgent, func(q *session) error {
 		taken := s
 		taken.Phase, taken.Reason = volume.Starting, ""
 		now, err := q.clock()
@@ -102,7 +102,7 @@ func (s *session) clock() (time.Time, error) {
 // row as they are. It goes before every other write of the process, and is
 // operation.ErrFenced for a process whose service was taken over.
 func (db *DB) Heartbeat(ctx context.Context, fence operation.Fence, phase volume.Phase, reason string, addrs []string) error {
-	return db.engine.write(ctx, true, func(s *session) error {
+	return db.engine.write(ctx, urgent, func(s *session) error {
 		args := []any{fence.Host, fence.Epoch, volume.Binary, string(phase), reason}
 		set := ""
 		if addrs != nil {

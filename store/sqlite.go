@@ -36,6 +36,7 @@ func (f sqliteFile) pool(mode string, conns int) (*sql.DB, error) {
 	}
 	if mode != "ro" {
 		query.Add("_pragma", "journal_mode(wal)")
+		query.Add("_pragma", "temp_store(memory)") // the copies of pages that savepoints take
 	}
 	dsn := url.URL{Scheme: "file", Path: string(f), RawQuery: query.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
@@ -134,7 +135,7 @@ func (f sqliteFile) turnstile() (*turnstile, error) {
 
 // ping commits nothing, but needs the writer.
 func (e *sqliteEngine) ping(ctx context.Context) error {
-	return e.write(ctx, true, func(*session) error { return nil })
+	return e.write(ctx, urgent, func(*session) error { return nil })
 }
 
 func (e *sqliteEngine) close() error {

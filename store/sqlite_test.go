@@ -92,7 +92,7 @@ func TestPragmas(t *testing.T) {
 	if _, err := s.exec("DELETE FROM meta"); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("a write on the connections that read: %v", err)
 	}
-	err := db.engine.write(t.Context(), false, func(s *session) error {
+	err := db.engine.write(t.Context(), durable, func(s *session) error {
 		for pragma, want := range map[string]string{
 			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000",
 		} {
@@ -112,7 +112,7 @@ func TestDiskFull(t *testing.T) {
 	t.Run("limit", func(t *testing.T) {
 		db := openSQLite(t)
 		limit := func(pages int) {
-			err := db.engine.write(t.Context(), true, func(s *session) error {
+			err := db.engine.write(t.Context(), urgent, func(s *session) error {
 				_, err := s.exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages))
 				return err
 			})

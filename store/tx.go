@@ -25,7 +25,16 @@ var (
 // change is taken back and the error is that of ctx; once it may have been
 // committed, the error is fault.Unavailable.
 func (db *DB) Write(ctx context.Context, fence operation.Fence, change func(operation.Tx) error) error {
-	return db.engine.write(ctx, false, func(s *session) error {
+	return db.writeAs(ctx, durable, fence, change)
+}
+
+// WriteSoon implements operation.Journal. PostgreSQL makes it durable at once.
+func (db *DB) WriteSoon(ctx context.Context, fence operation.Fence, change func(operation.Tx) error) error {
+	return db.writeAs(ctx, soon, fence, change)
+}
+
+func (db *DB) writeAs(ctx context.Context, how manner, fence operation.Fence, change func(operation.Tx) error) error {
+	return db.engine.write(ctx, how, func(s *session) error {
 		if err := s.fence(fence); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type writer struct {
 	d     *dialect
 	conn  *statements
 	turns *turnstile
+	// relaxed: commits do not wait for the disk. It belongs to the goroutine.
+	relaxed bool
 
 	mu     sync.Mutex
 	urgent []*request
@@ -38,6 +41,7 @@ type writer struct {
 // request is a change on its way through the writer.
 type request struct {
 	change func(*session) error
+	how    manner
 	result chan error // has room for the one result
 
 	mu        sync.Mutex // held while the change runs
@@ -53,12 +57,12 @@ func newWriter(d *dialect, conn *statements, turns *turnstile) *writer {
 }
 
 // write implements engine.
-func (w *writer) write(ctx context.Context, urgent bool, change func(*session) error) error {
+func (w *writer) write(ctx context.Context, how manner, change func(*session) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := &request{change: change, result: make(chan error, 1)}
-	if err := w.enqueue(r, urgent); err != nil {
+	r := &request{change: change, how: how, result: make(chan error, 1)}
+	if err := w.enqueue(r); err != nil {
 		return err
 	}
 	select {
@@ -69,13 +73,13 @@ func (w *writer) write(ctx context.Context, urgent bool, change func(*session) e
 	}
 }
 
-func (w *writer) enqueue(r *request, urgent bool) error {
+func (w *writer) enqueue(r *request) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return errClosed()
 	}
-	if urgent {
+	if r.how == urgent {
 		w.urgent = append(w.urgent, r)
 	} else {
 		w.queue = append(w.queue, r)
@@ -174,7 +178,9 @@ func (w *writer) commit(group []*request) {
 }
 
 // transact runs the changes of a group in one transaction. It returns what each
-// came to, or the error with which the whole transaction was undone.
+// came to, or the error with which the whole transaction was undone. Savepoints let
+// one change fail alone, but cost every page a copy: they are set once one has failed,
+// and everything was undone.
 func (w *writer) transact(group []*request) ([]error, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, lockWait)
 	defer cancel()
@@ -182,23 +188,54 @@ func (w *writer) transact(group []*request) ([]error, error) {
 		return nil, fault.New(fault.Unavailable, "nothing was written: another process keeps the database to itself: %w", err)
 	}
 	defer w.turns.give()
-	if err := w.begin(ctx); err != nil {
+	if err := w.synchronize(group); err != nil {
 		return nil, err
 	}
-	results := make([]error, len(group))
+	results, refused, err := w.attempt(ctx, group, w.apply)
+	if refused && len(group) > 1 {
+		results, _, err = w.attempt(ctx, group, w.applyAlone)
+	}
+	return results, err
+}
+
+// synchronize has the next commit wait for the disk, unless all of the group can do
+// without. One that waits takes along everything that was committed before it.
+func (w *writer) synchronize(group []*request) error {
+	relaxed := !slices.ContainsFunc(group, func(r *request) bool { return r.how != soon })
+	if relaxed == w.relaxed {
+		return nil
+	}
+	level := "FULL"
+	if relaxed {
+		level = "NORMAL"
+	}
+	err := w.exec("PRAGMA synchronous = " + level)
+	if err == nil {
+		w.relaxed = relaxed
+	}
+	return err
+}
+
+// attempt runs a transaction of the changes, each by apply, which reports whether the
+// transaction is lost with it. refused tells that it was undone for a change.
+func (w *writer) attempt(ctx context.Context, group []*request, apply func(*request) (lost bool, err error)) (results []error, refused bool, err error) {
+	if err := w.begin(ctx); err != nil {
+		return nil, false, err
+	}
+	results = make([]error, len(group))
 	for i, r := range group {
-		lost, err := w.apply(r, len(group) == 1)
+		lost, err := apply(r)
 		if lost {
 			w.conn.try("ROLLBACK") // unless the engine has done so itself
-			return nil, err
+			return nil, true, err
 		}
 		results[i] = err
 	}
 	if err := w.exec("COMMIT"); err != nil {
 		w.conn.try("ROLLBACK")
-		return nil, err
+		return nil, false, err
 	}
-	return results, nil
+	return results, false, nil
 }
 
 // begin starts a transaction that may write. Every try waits for the busy_timeout
@@ -217,28 +254,27 @@ func (w *writer) exec(statement string) error {
 	return err
 }
 
-// apply runs a change under a savepoint and undoes it when it fails. If that does
-// not do, the whole transaction is lost. A change that is alone in its transaction
-// needs no savepoint.
-func (w *writer) apply(r *request, alone bool) (lost bool, err error) {
+// apply runs a change. The whole transaction is lost when it fails.
+func (w *writer) apply(r *request) (lost bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.withdrawn {
 		return false, nil // nobody waits for the result
 	}
 	r.started = true
-	if alone {
-		err := w.runChange(r.change)
-		return err != nil, err
-	}
+	err = w.runChange(r.change)
+	return err != nil, err
+}
+
+// applyAlone runs a change under a savepoint and undoes it when it fails. The whole
+// transaction is lost if that does not do.
+func (w *writer) applyAlone(r *request) (lost bool, err error) {
 	if err := w.exec("SAVEPOINT change"); err != nil {
 		return true, err
 	}
-	err = w.runChange(r.change)
-	if err != nil {
-		if w.exec("ROLLBACK TO change") != nil {
-			return true, err
-		}
+	failed, err := w.apply(r)
+	if failed && w.exec("ROLLBACK TO change") != nil {
+		return true, err
 	}
 	if rerr := w.exec("RELEASE change"); rerr != nil {
 		return true, rerr

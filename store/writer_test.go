@@ -33,7 +33,7 @@ func TestHeartbeatIsNotBehindOtherWrites(t *testing.T) {
 	db := openSQLite(t)
 	fence := takeOver(t, db, "node@rbd0")
 	w := writerOf(db)
-	release := block(t.Context(), db.engine, false)
+	release := block(t.Context(), db.engine, durable)
 	const writes = 200
 	results, before := make(chan error, writes), 0
 	for range writes {
@@ -47,7 +47,7 @@ func TestHeartbeatIsNotBehindOtherWrites(t *testing.T) {
 	waitQueued(w, 0, writes)
 	beat, ran := make(chan error, 1), -1
 	go func() {
-		beat <- w.write(t.Context(), true, func(*session) error { ran = before; return nil })
+		beat <- w.write(t.Context(), urgent, func(*session) error { ran = before; return nil })
 	}()
 	waitQueued(w, 1, writes)
 	if err := errors.Join(release(), <-beat); err != nil {
@@ -66,12 +66,12 @@ func TestHeartbeatIsNotBehindOtherWrites(t *testing.T) {
 func TestGroups(t *testing.T) {
 	w := &writer{wake: make(chan struct{}, 1)}
 	for range 150 {
-		if err := w.enqueue(&request{}, false); err != nil {
+		if err := w.enqueue(&request{how: durable}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	beat := &request{}
-	if err := w.enqueue(beat, true); err != nil {
+	beat := &request{how: urgent}
+	if err := w.enqueue(beat); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []int{64, 64, 23, 0} {
@@ -88,7 +88,7 @@ func TestGroups(t *testing.T) {
 func TestWithdrawnBeforeItBegins(t *testing.T) {
 	db := openSQLite(t)
 	fence := takeOver(t, db, "node@rbd0")
-	release := block(t.Context(), db.engine, false)
+	release := block(t.Context(), db.engine, durable)
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() {
@@ -115,11 +115,11 @@ func TestCancelledWhileItRuns(t *testing.T) {
 	db := openSQLite(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := false
-	release := block(t.Context(), db.engine, false) // so that the next two are in one group
+	release := block(t.Context(), db.engine, durable) // so that the next two are in one group
 	result, second := make(chan error, 1), make(chan error, 1)
 	hold := make(chan struct{})
 	go func() {
-		result <- db.engine.write(ctx, false, func(*session) error {
+		result <- db.engine.write(ctx, durable, func(*session) error {
 			cancel()
 			for range 1000 {
 				runtime.Gosched()
@@ -130,7 +130,7 @@ func TestCancelledWhileItRuns(t *testing.T) {
 	}()
 	waitQueued(writerOf(db), 0, 1)
 	go func() {
-		second <- db.engine.write(t.Context(), false, func(*session) error { <-hold; return nil })
+		second <- db.engine.write(t.Context(), durable, func(*session) error { <-hold; return nil })
 	}()
 	waitQueued(writerOf(db), 0, 2)
 	if err := release(); err != nil {

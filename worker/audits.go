@@ -30,8 +30,8 @@ func (w *Worker) handleAudit(ctx context.Context, r rpc.AuditBackendRequest) (rp
 	if err := forOperators(ctx); err != nil {
 		return rpc.AuditReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodAuditBackend, r)
-	return w.auditReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodAuditBackend, r)
+	return w.auditReply(ctx, end.Operation, err)
 }
 
 func (w *Worker) handleApplyRepairs(ctx context.Context, r rpc.ApplyRepairsRequest) (rpc.AuditReply, error) {
@@ -43,8 +43,8 @@ func (w *Worker) handleApplyRepairs(ctx context.Context, r rpc.ApplyRepairsReque
 		return rpc.AuditReply{}, fault.New(fault.Invalid, "audit %s is of %s, not of %s", a.ID, a.Backend, w.cfg.Host).
 			WithField("audit_id").WithHint("send the request to %s", a.Backend)
 	}
-	op, err := w.submit(ctx, rpc.MethodApplyRepairs, r)
-	return w.auditReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodApplyRepairs, r)
+	return w.auditReply(ctx, end.Operation, err)
 }
 
 // auditReply is the answer about an operation on an audit. One that is not saved yet

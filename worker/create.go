@@ -157,11 +157,11 @@ func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, e
 	v.PreviousStatus = v.Status
 	switch {
 	case err == nil:
-		v.Status, v.ImageID, v.LaunchedAt = volume.Available, c.made.ImageID, time.Now().UTC()
+		v.Status, v.ImageID, v.LaunchedAt = volume.Available, c.made.ImageID, time.Now().UTC().Truncate(time.Microsecond)
 	case errors.Is(err, fault.Cancelled):
 		v.Status = volume.Deleted
 	default:
 		v.Status = volume.Error
 	}
-	return tx.UpdateVolume(&v, volume.Creating)
+	return leave(tx, t, &v, volume.Creating)
 }

@@ -138,7 +138,7 @@ func (w *Worker) finishDelete(tx operation.Tx, t *operation.Task, d *deletion, e
 		v.Status = volume.ErrorDeleting
 	}
 	v.PreviousStatus = volume.Deleting
-	return errors.Join(tx.UpdateVolume(&v, volume.Deleting), d.finishSnapshots(tx, err == nil))
+	return errors.Join(leave(tx, t, &v, volume.Deleting), d.finishSnapshots(tx, err == nil))
 }
 
 // finishSnapshots brings those that go with the volume to rest: deleted, or as they

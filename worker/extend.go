@@ -52,7 +52,7 @@ func (w *Worker) acceptExtend(tx operation.Tx, op *volume.Operation, x *extensio
 	return move(tx, &v, volume.Extending)
 }
 
-func (w *Worker) finishExtend(tx operation.Tx, _ *operation.Task, x *extension, err error) error {
+func (w *Worker) finishExtend(tx operation.Tx, t *operation.Task, x *extension, err error) error {
 	v, lost := tx.Volume(x.VolumeID)
 	if lost != nil {
 		return lost
@@ -70,7 +70,7 @@ func (w *Worker) finishExtend(tx operation.Tx, _ *operation.Task, x *extension, 
 		v.Status = volume.ErrorExtend
 	}
 	v.PreviousStatus = volume.Extending
-	return tx.UpdateVolume(&v, volume.Extending)
+	return leave(tx, t, &v, volume.Extending)
 }
 
 // afterExtend is where a volume rests after it has grown. As before, that is; but

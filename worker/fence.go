@@ -19,7 +19,10 @@ func (w *Worker) fencePredecessor(ctx context.Context) {
 	if len(addrs) == 0 || !able {
 		return
 	}
-	defer w.attempted.Store(true)
+	defer func() {
+		w.attempted.Store(true)
+		_ = w.beat(ctx) // the row names only the living again: no successor has to fence the dead once more
+	}()
 	if err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), addrs); err != nil {
 		w.log.Warn("connections of the process before are not fenced; what it had open is free in half a minute", "addrs", addrs, "error", err)
 		return

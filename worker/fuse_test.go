@@ -85,6 +85,10 @@ func (s fusedStore) Write(ctx context.Context, fence operation.Fence, change fun
 	return aroundErr(s.fuse, "Write", func() error { return s.Store.Write(ctx, fence, change) })
 }
 
+func (s fusedStore) WriteSoon(ctx context.Context, fence operation.Fence, change func(operation.Tx) error) error {
+	return aroundErr(s.fuse, "Write", func() error { return s.Store.WriteSoon(ctx, fence, change) })
+}
+
 // Heartbeat is no moment: it comes when it likes.
 func (s fusedStore) Heartbeat(ctx context.Context, f operation.Fence, phase volume.Phase, reason string, addrs []string) error {
 	if s.fuse.blown() {

@@ -44,7 +44,7 @@ func (w *Worker) newServer() *rpc.Server {
 
 // submit has the request accepted, and waits for its end as long as the caller
 // asked. An operation that has failed by then is an error with the operation.
-func (w *Worker) submit(ctx context.Context, method string, args any) (volume.Operation, error) {
+func (w *Worker) submit(ctx context.Context, method string, args any) (operation.Outcome, error) {
 	call := rpc.CallFrom(ctx)
 	// What comes between the subscription and the opening of the engine waits.
 	select {
@@ -57,20 +57,21 @@ func (w *Worker) submit(ctx context.Context, method string, args any) (volume.Op
 		Method: method, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
 	})
 	if err != nil {
-		return op, err
+		return operation.Outcome{}, err
 	}
-	if op, err = w.await(ctx, op); err != nil {
-		return op, err
+	end, err := w.await(ctx, op)
+	if err != nil {
+		return end, err
 	}
-	return op, rpc.WithOperation(op.Error.Fault(), op)
+	return end, rpc.WithOperation(end.Error.Fault(), end.Operation)
 }
 
 // await waits for the end of an operation as long as the caller asked, but not
 // beyond the time this process has left.
-func (w *Worker) await(ctx context.Context, op volume.Operation) (volume.Operation, error) {
+func (w *Worker) await(ctx context.Context, op volume.Operation) (operation.Outcome, error) {
 	call := rpc.CallFrom(ctx)
 	if call.Wait <= 0 || op.Status.Terminal() {
-		return op, nil
+		return operation.Outcome{Operation: op}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, call.Wait)
 	defer cancel()
@@ -87,21 +88,27 @@ func (w *Worker) await(ctx context.Context, op volume.Operation) (volume.Operati
 }
 
 // volumeReply is the answer about an operation on a volume.
-func (w *Worker) volumeReply(ctx context.Context, op volume.Operation, err error) (rpc.VolumeReply, error) {
+func (w *Worker) volumeReply(ctx context.Context, o operation.Outcome, err error) (rpc.VolumeReply, error) {
 	if err != nil {
 		return rpc.VolumeReply{}, err
 	}
-	v, err := w.store.VolumeRecord(context.WithoutCancel(ctx), op.Resource.ID)
-	return rpc.VolumeReply{Operation: &op, Volume: v}, rpc.WithOperation(err, op)
+	v, known := o.Left.(volume.Volume)
+	if !known {
+		v, err = w.store.VolumeRecord(context.WithoutCancel(ctx), o.Resource.ID)
+	}
+	return rpc.VolumeReply{Operation: &o.Operation, Volume: v}, rpc.WithOperation(err, o.Operation)
 }
 
 // snapshotReply is the answer about an operation on a snapshot.
-func (w *Worker) snapshotReply(ctx context.Context, op volume.Operation, err error) (rpc.SnapshotReply, error) {
+func (w *Worker) snapshotReply(ctx context.Context, o operation.Outcome, err error) (rpc.SnapshotReply, error) {
 	if err != nil {
 		return rpc.SnapshotReply{}, err
 	}
-	s, err := w.store.SnapshotRecord(context.WithoutCancel(ctx), op.Resource.ID)
-	return rpc.SnapshotReply{Operation: &op, Snapshot: s}, rpc.WithOperation(err, op)
+	s, known := o.Left.(volume.Snapshot)
+	if !known {
+		s, err = w.store.SnapshotRecord(context.WithoutCancel(ctx), o.Resource.ID)
+	}
+	return rpc.SnapshotReply{Operation: &o.Operation, Snapshot: s}, rpc.WithOperation(err, o.Operation)
 }
 
 func (w *Worker) handleCreateVolume(ctx context.Context, r rpc.CreateVolumeRequest) (rpc.VolumeReply, error) {
@@ -115,48 +122,48 @@ func (w *Worker) handleCreateVolume(ctx context.Context, r rpc.CreateVolumeReque
 	case r.SourceVolID != "":
 		method = methodCreateClone
 	}
-	op, err := w.submit(ctx, method, r)
-	return w.volumeReply(ctx, op, err)
+	end, err := w.submit(ctx, method, r)
+	return w.volumeReply(ctx, end, err)
 }
 
 func (w *Worker) handleDeleteVolume(ctx context.Context, r rpc.DeleteVolumeRequest) (rpc.VolumeReply, error) {
 	if err := checkID("volume_id", r.VolumeID); err != nil {
 		return rpc.VolumeReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodDeleteVolume, r)
-	return w.volumeReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodDeleteVolume, r)
+	return w.volumeReply(ctx, end, err)
 }
 
 func (w *Worker) handleExtendVolume(ctx context.Context, r rpc.ExtendVolumeRequest) (rpc.VolumeReply, error) {
 	if err := firstOf(checkID("volume_id", r.VolumeID), w.checkSize(ctx, "new_size", r.NewSize)); err != nil {
 		return rpc.VolumeReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodExtendVolume, r)
-	return w.volumeReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodExtendVolume, r)
+	return w.volumeReply(ctx, end, err)
 }
 
 func (w *Worker) handleFlattenVolume(ctx context.Context, r rpc.FlattenVolumeRequest) (rpc.VolumeReply, error) {
 	if err := checkID("volume_id", r.VolumeID); err != nil {
 		return rpc.VolumeReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodFlattenVolume, r)
-	return w.volumeReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodFlattenVolume, r)
+	return w.volumeReply(ctx, end, err)
 }
 
 func (w *Worker) handleCreateSnapshot(ctx context.Context, r rpc.CreateSnapshotRequest) (rpc.SnapshotReply, error) {
 	if err := firstOf(checkID("volume_id", r.VolumeID), checkText(r.Name, r.Description, r.Metadata)); err != nil {
 		return rpc.SnapshotReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodCreateSnapshot, r)
-	return w.snapshotReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodCreateSnapshot, r)
+	return w.snapshotReply(ctx, end, err)
 }
 
 func (w *Worker) handleDeleteSnapshot(ctx context.Context, r rpc.DeleteSnapshotRequest) (rpc.SnapshotReply, error) {
 	if err := checkID("snapshot_id", r.SnapshotID); err != nil {
 		return rpc.SnapshotReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodDeleteSnapshot, r)
-	return w.snapshotReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodDeleteSnapshot, r)
+	return w.snapshotReply(ctx, end, err)
 }
 
 func (w *Worker) handleWaitOperation(ctx context.Context, r rpc.OperationRequest) (rpc.OperationReply, error) {
@@ -164,8 +171,8 @@ func (w *Worker) handleWaitOperation(ctx context.Context, r rpc.OperationRequest
 	if err != nil {
 		return rpc.OperationReply{}, err
 	}
-	op, err = w.await(ctx, op)
-	return rpc.OperationReply{Operation: op}, err
+	end, err := w.await(ctx, op)
+	return rpc.OperationReply{Operation: end.Operation}, err
 }
 
 func (w *Worker) handleCancelOperation(ctx context.Context, r rpc.OperationRequest) (rpc.OperationReply, error) {

@@ -82,6 +82,24 @@ func named(err error, field string) error {
 	return err
 }
 
+// leave writes the volume as the operation leaves it, and hands it to those who wait.
+func leave(tx operation.Tx, t *operation.Task, v *volume.Volume, from volume.Status) error {
+	err := tx.UpdateVolume(v, from)
+	if err == nil {
+		t.Leave(*v)
+	}
+	return err
+}
+
+// leaveSnapshot does the same for a snapshot.
+func leaveSnapshot(tx operation.Tx, t *operation.Task, s *volume.Snapshot, from volume.Status) error {
+	err := tx.UpdateSnapshot(s, from)
+	if err == nil {
+		t.Leave(*s)
+	}
+	return err
+}
+
 // move changes the status of a volume, if the change is a legal one.
 func move(tx operation.Tx, v *volume.Volume, to volume.Status) error {
 	from := v.Status

@@ -62,7 +62,7 @@ func (w *Worker) acceptSnapshot(tx operation.Tx, op *volume.Operation, s *snapsh
 	return tx.InsertSnapshot(&row)
 }
 
-func (w *Worker) finishSnapshot(tx operation.Tx, _ *operation.Task, s *snapshotting, err error) error {
+func (w *Worker) finishSnapshot(tx operation.Tx, t *operation.Task, s *snapshotting, err error) error {
 	row, lost := tx.Snapshot(s.SnapshotID)
 	if lost != nil {
 		return lost
@@ -75,7 +75,7 @@ func (w *Worker) finishSnapshot(tx operation.Tx, _ *operation.Task, s *snapshott
 	default:
 		row.Status = volume.Error
 	}
-	return tx.UpdateSnapshot(&row, volume.Creating)
+	return leaveSnapshot(tx, t, &row, volume.Creating)
 }
 
 // unsnapshotting is the state of delete_snapshot.
@@ -112,7 +112,7 @@ func (w *Worker) acceptDeleteSnapshot(tx operation.Tx, op *volume.Operation, s *
 	return moveSnapshot(tx, &row, volume.Deleting)
 }
 
-func (w *Worker) finishDeleteSnapshot(tx operation.Tx, _ *operation.Task, s *unsnapshotting, err error) error {
+func (w *Worker) finishDeleteSnapshot(tx operation.Tx, t *operation.Task, s *unsnapshotting, err error) error {
 	row, lost := tx.Snapshot(s.SnapshotID)
 	if lost != nil {
 		return lost
@@ -125,5 +125,5 @@ func (w *Worker) finishDeleteSnapshot(tx operation.Tx, _ *operation.Task, s *uns
 	default:
 		row.Status = volume.ErrorDeleting
 	}
-	return tx.UpdateSnapshot(&row, volume.Deleting)
+	return leaveSnapshot(tx, t, &row, volume.Deleting)
 }

@@ -158,7 +158,7 @@ func (w *Worker) finishUndelete(tx operation.Tx, t *operation.Task, r *restorati
 	default:
 		v.Status = volume.Available // also what a delete had failed on: that is over
 	}
-	return errors.Join(tx.UpdateVolume(&v, volume.Deleted), r.Deletion.reviveSnapshots(tx))
+	return errors.Join(leave(tx, t, &v, volume.Deleted), r.Deletion.reviveSnapshots(tx))
 }
 
 // reviveSnapshots brings the snapshots that were deleted with the volume back to what
@@ -199,6 +199,6 @@ func (w *Worker) handleUndeleteVolume(ctx context.Context, r rpc.UndeleteVolumeR
 	if err := checkID("volume_id", r.VolumeID); err != nil {
 		return rpc.VolumeReply{}, err
 	}
-	op, err := w.submit(ctx, rpc.MethodUndeleteVolume, r)
-	return w.volumeReply(ctx, op, err)
+	end, err := w.submit(ctx, rpc.MethodUndeleteVolume, r)
+	return w.volumeReply(ctx, end, err)
 }

@@ -330,7 +330,14 @@ type lateStore struct {
 }
 
 func (l lateStore) Write(ctx context.Context, fence operation.Fence, change func(operation.Tx) error) error {
-	err := l.Store.Write(ctx, fence, change)
+	return l.late(l.Store.Write(ctx, fence, change))
+}
+
+func (l lateStore) WriteSoon(ctx context.Context, fence operation.Fence, change func(operation.Tx) error) error {
+	return l.late(l.Store.WriteSoon(ctx, fence, change))
+}
+
+func (l lateStore) late(err error) error {
 	if at := l.answer.Load(); at != nil {
 		<-time.After(time.Until(*at))
 	}

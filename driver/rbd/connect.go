@@ -36,19 +36,23 @@ func dial(cfg Config, timeout time.Duration) (*link, error) {
 	if err := readConf(conn, cfg); err != nil {
 		return nil, err
 	}
-	options := map[string]time.Duration{
-		"client_mount_timeout": cfg.ConnectTimeout,
-		"rados_mon_op_timeout": timeout,
-		"rados_osd_op_timeout": timeout,
+	options := map[string]string{
+		"client_mount_timeout": seconds(cfg.ConnectTimeout),
+		"rados_mon_op_timeout": seconds(timeout),
+		"rados_osd_op_timeout": seconds(timeout),
 		// How soon what was away is looked for again. librados waits longer from
 		// try to try, up to half a minute for a monitor: too long after its return.
-		"mon_client_hunt_interval":              huntEvery,
-		"mon_client_hunt_interval_max_multiple": time.Second, // a factor
-		"ms_max_backoff":                        huntEvery,
+		"mon_client_hunt_interval":              seconds(huntEvery),
+		"mon_client_hunt_interval_max_multiple": "1",
+		"ms_max_backoff":                        seconds(huntEvery),
+	}
+	if timeout > 0 {
+		// Small messages, for which somebody waits: two messenger threads answer them
+		// sooner than the usual three, which hand over to each other.
+		options["ms_async_op_threads"] = "2"
 	}
 	for name, value := range options {
-		seconds := strconv.Itoa(int((value + time.Second - 1) / time.Second))
-		if err := conn.SetConfigOption(name, seconds); err != nil {
+		if err := conn.SetConfigOption(name, value); err != nil {
 			return nil, classify(err, "set "+name)
 		}
 	}
@@ -65,6 +69,9 @@ func dial(cfg Config, timeout time.Duration) (*link, error) {
 	}
 	return l, nil
 }
+
+// seconds returns a time as librados's options have it, rounded up.
+func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
 
 func readConf(conn *rados.Conn, cfg Config) error {
 	err, where := error(nil), cfg.ConfFile

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/crashpoint"
@@ -32,15 +34,20 @@ func (d *Driver) Fence(ctx context.Context, addrs []string) (err error) {
 		if !strings.Contains(addr, "/") || slices.Contains(d.Addrs(), addr) {
 			return fault.New(fault.Invalid, "%q is not the address of another client", addr)
 		}
-		err := crashpoint.Around(ctx, "rbd.blocklist", func() error {
-			_, err := d.control.monCommand(map[string]any{
-				"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime,
-			})
-			return err
-		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	// Monitors commit what comes at once as one change of the map.
+	var group errgroup.Group
+	for _, addr := range addrs {
+		group.Go(func() error { return d.blocklist(ctx, addr) })
+	}
+	return group.Wait()
+}
+
+func (d *Driver) blocklist(ctx context.Context, addr string) error {
+	return crashpoint.Around(ctx, "rbd.blocklist", func() error {
+		_, err := d.control.monCommand(map[string]any{
+			"prefix": "osd blocklist", "blocklistop": "add", "addr": addr, "expire": fenceTime,
+		})
+		return err
+	})
 }

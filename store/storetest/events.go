@@ -130,8 +130,8 @@ func testPrune(t *testing.T, url string) {
 	}
 	_, err := db.Operation(t.Context(), ended[0].ID)
 	wantKind(t, err, fault.NotFound)
-	if events, _, err := db.Events(t.Context(), volume.EventFilter{}); len(events) != 0 || err != nil {
-		t.Errorf("%d events remain, %v", len(events), err)
+	if events, _, err := db.Events(t.Context(), volume.EventFilter{}); len(events) != 1 || err != nil {
+		t.Errorf("%d events remain, %v; want the newest, whose id must not come again", len(events), err)
 	}
 	if _, err := db.Operation(t.Context(), running.ID); err != nil {
 		t.Errorf("one that runs is gone: %v", err)
