@@ -213,6 +213,26 @@ func TestWait(t *testing.T) {
 	})
 }
 
+// What would come out the same again need not be durable at once: a success, and what
+// is told between. All else is: an accept, a failure, a cancel.
+func TestOnlyASuccessEndsSoon(t *testing.T) {
+	for outcome, soon := range map[error]int{nil: 1, fault.New(fault.Exhausted, "full"): 0, errCancelled: 0} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.know(making("make", Step[args]{Name: "step", Run: func(context.Context, *Task, *args) error { return outcome }}))
+			e := w.process()
+			op := w.submit(e, "make", args{})
+			if got, err := e.Wait(t.Context(), op.ID); err != nil || !got.Status.Terminal() {
+				t.Fatalf("%v, %v", got, err)
+			}
+			w.journal.mu.Lock()
+			defer w.journal.mu.Unlock()
+			if w.journal.soon != soon {
+				t.Errorf("after %v: %d of %d writes need not be durable, want %d", outcome, w.journal.soon, w.journal.writes, soon)
+			}
+		})
+	}
+}
+
 // Who waits in the process that ends the operation is handed what Finish has left,
 // unless that was not committed.
 func TestWaitIsHandedTheRow(t *testing.T) {

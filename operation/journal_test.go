@@ -18,6 +18,7 @@ type memJournal struct {
 	mu     sync.Mutex
 	tables tables
 	writes int
+	soon   int // of them, those that need not be durable at once
 	// mishap, if set, decides what befalls the n-th write, counted from 1.
 	mishap func(n int) mishap
 	// broken are rules of operations' lives that a write has broken.
@@ -92,6 +93,9 @@ func (j *memJournal) Write(ctx context.Context, fence Fence, change func(tx Tx) 
 
 // WriteSoon implements Journal.
 func (j *memJournal) WriteSoon(ctx context.Context, fence Fence, change func(tx Tx) error) error {
+	j.mu.Lock()
+	j.soon++
+	j.mu.Unlock()
 	return j.Write(ctx, fence, change)
 }
 

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +212,88 @@ func TestForeignWriter(t *testing.T) {
 	}
 	if err := db.Heartbeat(t.Context(), fence, volume.Ready, "", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// together queues changes behind one that runs, so that they become one group, and
+// returns what each came to.
+func together(t *testing.T, db *DB, changes map[string]func(*session) error, how map[string]manner) map[string]error {
+	t.Helper()
+	release := block(t.Context(), db.engine, durable)
+	type result struct {
+		name string
+		err  error
+	}
+	results := make(chan result)
+	for name, change := range changes {
+		go func() { results <- result{name, db.engine.write(t.Context(), how[name], change)} }()
+	}
+	waitQueued(writerOf(db), 0, len(changes))
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	outcomes := map[string]error{}
+	for range changes {
+		r := <-results
+		outcomes[r.name] = r.err
+	}
+	return outcomes
+}
+
+// A change that fails takes none of its group along.
+func TestOneOfAGroupFails(t *testing.T) {
+	db := openSQLite(t)
+	insert := func(id string, then error) func(*session) error {
+		return func(s *session) error {
+			_, err := s.exec("INSERT INTO meta (singleton, database_id, created_at) VALUES (1, $1, 1) ON CONFLICT DO UPDATE SET database_id = database_id || $1", id)
+			return cmp.Or(then, err)
+		}
+	}
+	refused := fault.New(fault.Conflict, "refused")
+	outcomes := together(t, db, map[string]func(*session) error{
+		"a": insert("<a>", nil), "b": insert("<b>", refused), "c": insert("<c>", nil),
+	}, map[string]manner{"a": durable, "b": durable, "c": soon})
+	if outcomes["a"] != nil || outcomes["c"] != nil || !errors.Is(outcomes["b"], refused) {
+		t.Errorf("outcomes %v", outcomes)
+	}
+	var id string
+	if _, err := newSession(t.Context(), db.d, db.reads).one([]any{&id}, "SELECT database_id FROM meta"); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(id, "<a>") != 1 || strings.Count(id, "<c>") != 1 || strings.Contains(id, "<b>") {
+		t.Errorf("written: %s", id)
+	}
+}
+
+// A commit waits for the disk unless all that it commits can do without.
+func TestSynchronous(t *testing.T) {
+	db := openSQLite(t)
+	const normal, full = 1, 2
+	for _, c := range []struct {
+		group []manner
+		want  int
+	}{{[]manner{durable}, full}, {[]manner{soon}, normal}, {[]manner{soon, soon}, normal}, {[]manner{soon, durable}, full}, {[]manner{urgent}, full}} {
+		got := make(chan int, 2*len(c.group))
+		changes, how := map[string]func(*session) error{}, map[string]manner{}
+		for i, m := range c.group {
+			name := strconv.Itoa(i)
+			how[name] = m
+			changes[name] = func(s *session) error {
+				var level int
+				_, err := s.one([]any{&level}, "PRAGMA synchronous")
+				got <- level
+				return err
+			}
+		}
+		if c.group[0] == urgent {
+			if err := db.engine.write(t.Context(), urgent, changes["0"]); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			together(t, db, changes, how)
+		}
+		if level := <-got; level != c.want {
+			t.Errorf("%v: synchronous = %d, want %d", c.group, level, c.want)
+		}
 	}
 }

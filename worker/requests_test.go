@@ -161,3 +161,45 @@ func TestCapabilities(t *testing.T) {
 		return r.Timestamp.After(fresh.Timestamp)
 	})
 }
+
+// An answer shows the row as it is in the table, whether it was read there or handed
+// over by the operation.
+func TestAnswersAreTheRows(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	same := func(what string, answered volume.Volume) {
+		t.Helper()
+		if diff := cmp.Diff(s.record(answered.ID), answered); diff != "" {
+			t.Errorf("after %s: %s", what, diff)
+		}
+	}
+	v := s.create(rpc.CreateVolumeRequest{Size: 1, Metadata: map[string]string{"a": "b"}})
+	same("create", v)
+	extended, err := s.ExtendVolume(t.Context(), s.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 2}, wait())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same("extend", extended.Volume)
+	snap := s.snapshot(v)
+	sameSnapshot := func(what string, answered volume.Snapshot) {
+		t.Helper()
+		stored, err := s.db.SnapshotRecord(t.Context(), snap.ID)
+		if diff := cmp.Diff(stored, answered); diff != "" || err != nil {
+			t.Errorf("after %s: %v %s", what, err, diff)
+		}
+	}
+	sameSnapshot("create_snapshot", snap)
+	gone, err := s.DeleteSnapshot(t.Context(), s.host, rpc.DeleteSnapshotRequest{SnapshotID: snap.ID}, wait())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameSnapshot("delete_snapshot", gone.Snapshot)
+	deleted, err := s.DeleteVolume(t.Context(), s.host, rpc.DeleteVolumeRequest{VolumeID: v.ID}, wait())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.settle() // the purge takes the image id out of the record
+	deleted.Volume.ImageID, deleted.Volume.UpdatedAt = "", s.record(v.ID).UpdatedAt
+	same("delete", deleted.Volume)
+}
