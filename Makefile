@@ -27,12 +27,13 @@ build: deps ## bin/volumed and bin/volumectl; TAGS=crashpoints for the named poi
 run: build ## one-node Ceph and volumed with two RBD backends, in the foreground; Ctrl-C stops all
 	@scripts/run
 
-test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and NATS
-	scripts/with-cluster go test -race -count=1 -timeout 20m -skip '^TestMatrix$$' -tags '$(go_tags)' ./...
+test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and NATS; every method killed at every crash point
+	scripts/with-cluster go test -race -count=1 -timeout 20m -tags '$(go_tags)' ./...
 
-chaos: deps ## every method killed at every crash point, 2,000 random kills, 10,000 requests through a bad network, a bus away for minutes; best on an idle machine
+chaos: deps ## every method killed at every crash point three times, 2,000 random kills, 10,000 requests through a bad network, a bus away for minutes; best on an idle machine
 	scripts/with-cluster env VOLUMED_TEST_KILLS=2000 VOLUMED_TEST_PLACES=4 VOLUMED_TEST_REQUESTS=10000 VOLUMED_TEST_OUTAGE=180 \
-		go test -count=1 -timeout 120m -run '^Test(Matrix|RandomKills|ExactlyOnce|BusAway)$$' -tags '$(go_tags)' ./e2e
+		go test -count=1 -timeout 120m -run '^Test(RandomKills|ExactlyOnce|BusAway)$$' -tags '$(go_tags)' ./e2e
+	scripts/with-cluster go test -count=3 -timeout 60m -run '^TestMatrix$$' -tags '$(go_tags)' ./e2e
 
 lint: deps ## formatting, vet, golangci-lint, shellcheck, go.mod
 	@scripts/install-deps --lint

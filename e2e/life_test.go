@@ -90,10 +90,13 @@ func (s *service) life() {
 }
 
 // write fills a part of the volume with data.
-func (s *service) write(id string) {
+func (s *service) write(id string) { s.t.Helper(); s.writeBegin(id, "256M") }
+
+// writeBegin fills as much of the beginning of the volume.
+func (s *service) writeBegin(id, size string) {
 	s.t.Helper()
 	out, err := exec.Command("rbd", "-c", s.ceph.Conf, "bench", "--io-type", "write", "--io-size", "4M", "--io-threads", "4",
-		"--io-total", "256M", "--io-pattern", "seq", s.pools[0]+"/volume-"+id).CombinedOutput()
+		"--io-total", size, "--io-pattern", "seq", s.pools[0]+"/volume-"+id).CombinedOutput()
 	if err != nil {
 		s.t.Fatalf("rbd bench: %v\n%s", err, out)
 	}
