@@ -127,6 +127,7 @@ func (w *world) start(ctx context.Context, file, state string) (*service, time.D
 	begin := time.Now()
 	cmd := exec.Command(w.bin, "--config-file", file)
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // however this process ends
 	if err := cmd.Start(); err != nil {
 		return nil, 0, err
 	}

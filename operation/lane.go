@@ -25,8 +25,8 @@ const (
 type Limits struct {
 	Slots int // steps at work at once, at least 1
 	Queue int // operations accepted and not ended; more are refused with Overloaded
-	// Yields is a lane that goes first: as long as somebody waits there for a slot,
-	// no step begins here, though none is held up by that for more than yieldMost.
+	// Yields is a lane that goes first: as long as anything is at work there, no step
+	// begins here, though none is held up by that for more than yieldMost.
 	Yields Lane
 }
 
@@ -47,7 +47,7 @@ type lane struct {
 	busy     int      // slots taken
 	turns    []string // the projects in waiting, each once; the first is next
 	waiting  map[string][]chan struct{}
-	calmed   chan struct{} // closed when nobody waits any more; nil if nobody asks
+	calmed   chan struct{} // closed when nothing is at work any more; nil if nobody asks
 }
 
 func newLane(name Lane, l Limits) *lane {
@@ -111,10 +111,10 @@ func (l *lane) acquire(ctx context.Context, project string) error {
 	}
 }
 
-// calm waits until nobody waits for a slot, but no longer than yieldMost.
+// calm waits until nothing is at work, but no longer than yieldMost.
 func (l *lane) calm(ctx context.Context) error {
 	l.mu.Lock()
-	if len(l.turns) == 0 {
+	if l.busy == 0 {
 		l.mu.Unlock()
 		return nil
 	}
@@ -134,9 +134,9 @@ func (l *lane) calm(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// settle tells those who let this lane go first when nobody waits here any more.
+// settle tells those who let this lane go first when nothing is at work any more.
 func (l *lane) settle() {
-	if len(l.turns) == 0 && l.calmed != nil {
+	if l.busy == 0 && l.calmed != nil {
 		close(l.calmed)
 		l.calmed = nil
 	}
@@ -146,7 +146,6 @@ func (l *lane) settle() {
 func (l *lane) abandon(project string, granted chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer l.settle()
 	queue := l.waiting[project]
 	i := slices.Index(queue, granted)
 	switch {
@@ -170,9 +169,9 @@ func (l *lane) release() {
 func (l *lane) releaseLocked() {
 	if len(l.turns) == 0 {
 		l.busy--
+		l.settle()
 		return
 	}
-	defer l.settle()
 	project := l.turns[0]
 	l.turns = l.turns[1:]
 	queue := l.waiting[project]

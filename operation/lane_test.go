@@ -165,10 +165,10 @@ func TestLaneUnderLoad(t *testing.T) {
 // What can wait stands back for those who wait for an answer, but not for ever.
 func TestLaneYields(t *testing.T) {
 	for name, c := range map[string]struct {
-		after time.Duration // until those in front have all had their turn
+		after time.Duration // until each in front is through
 		want  time.Duration
 	}{
-		"until nobody waits": {3 * time.Second, 3 * time.Second},
+		"until all are through": {3 * time.Second, 6 * time.Second},
 		"not for ever":       {time.Hour, yieldMost},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,16 +180,19 @@ func TestLaneYields(t *testing.T) {
 				queueUp(t.Context(), work, "second", granted)
 				begin := time.Now()
 				time.AfterFunc(c.after, work.release)
+				time.AfterFunc(2*c.after, work.release)
 				if err := bulk.acquire(t.Context(), "purge"); err != nil || time.Since(begin) != c.want {
 					t.Errorf("granted after %v, %v; want %v", time.Since(begin), err, c.want)
 				}
+				queueUp(t.Context(), work, "again", granted)
 				gone, leave := context.WithTimeout(t.Context(), time.Second)
 				defer leave()
 				queueUp(t.Context(), work, "third", granted)
 				if err := bulk.acquire(gone, "purge"); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("one who has left got %v", err)
 				}
-				for range 3 {
+				time.Sleep(2 * c.after) // the timers are through
+				for work.busy > 0 {
 					work.release()
 				}
 			})

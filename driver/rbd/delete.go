@@ -136,15 +136,33 @@ func (i *image) unused() error {
 		return fault.New(fault.Busy, "the image is open in other clients").WithBlockers(others...).
 			WithHint("detach it first; a client that died holds it for up to 30 s").WithRetryAfter(openRetry)
 	}
-	group, err := i.GetGroup()
+	group, err := i.group()
 	if err != nil {
-		return classify(err, "read the group")
+		return err
 	}
-	if group.Name != "" {
-		return fault.New(fault.Busy, "the image is a member of the group %s", group.Name).
-			WithBlockers("group " + group.Name).WithHint("take it out of the group first")
+	if group != "" {
+		return fault.New(fault.Busy, "the image is a member of the group %s", group).
+			WithBlockers("group " + group).WithHint("take it out of the group first")
 	}
 	return nil
+}
+
+// group returns the name of the group that the image belongs to, empty if there is
+// none. The features, which an open image knows, tell whether it is worth asking: what
+// librbd can do with an image beyond reading and writing, membership too, sets one.
+func (i *image) group() (string, error) {
+	features, err := i.GetFeatures()
+	if err != nil {
+		return "", classify(err, "read the features")
+	}
+	if features&rbd.FeatureOperations == 0 {
+		return "", nil
+	}
+	group, err := i.GetGroup()
+	if err != nil {
+		return "", classify(err, "read the group")
+	}
+	return group.Name, nil
 }
 
 // watchers returns the addresses of the clients that have the image open for
