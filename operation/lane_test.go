@@ -169,7 +169,7 @@ func TestLaneYields(t *testing.T) {
 		want  time.Duration
 	}{
 		"until all are through": {3 * time.Second, 6 * time.Second},
-		"not for ever":       {time.Hour, yieldMost},
+		"not for ever":          {time.Hour, yieldMost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
