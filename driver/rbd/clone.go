@@ -75,7 +75,11 @@ func (d *Driver) clone(ctx context.Context, v volume.Spec, from volume.SnapshotR
 	}
 	if errno(err) == syscall.ENOENT {
 		d.sources.forget(from)
-		return loc, d.unlessSevered(from.Volume, fault.New(fault.NotFound, "the snapshot or its volume is gone (%w)", err))
+		if _, gone := d.source(from); gone != nil {
+			return loc, gone
+		}
+		return loc, fault.New(fault.Unavailable, "%s could not be read for a moment, as while a flatten that was cut off is ended (%w)", from, err).
+			WithRetryAfter(severedRetry)
 	}
 	return d.created(v, err)
 }

@@ -60,17 +60,27 @@ func (d *Driver) openWhole(l *link, v volume.Ref, how opener) (*image, error) {
 	if fault.KindOf(err) != fault.NotFound {
 		return img, err
 	}
-	return nil, d.unlessSevered(v, err)
+	if err := d.unlessSevered(v, err); fault.KindOf(err) != fault.NotFound {
+		return nil, err
+	}
+	return d.open(l, v, how) // its flatten may have been ended between the two looks
 }
 
 // unlessSevered returns the error, that something is gone, unless it comes of a
 // flatten of the image that was cut off.
 func (d *Driver) unlessSevered(v volume.Ref, gone error) error {
 	id, err := d.control.imageID(v.Name)
-	if err != nil || id == "" || sameImage(v, id) != nil {
+	if err != nil {
+		return err
+	}
+	if id == "" || sameImage(v, id) != nil {
 		return gone
 	}
-	if severed, err := d.severed(id); err != nil || !severed {
+	severed, err := d.severed(id)
+	if err != nil {
+		return err
+	}
+	if !severed {
 		return gone
 	}
 	return fault.New(fault.Unavailable, "a flatten of %s was cut off, and is ended first", v.Name).WithRetryAfter(severedRetry)
