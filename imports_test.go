@@ -41,9 +41,9 @@ var importRules = []struct {
 
 // homes say which packages alone may import a library.
 var homes = []struct {
-	library string
-	homes   []string
-	why     string
+	path  string
+	homes []string
+	why   string
 }{
 	{goCeph, []string{"driver/rbd/…"}, "everything else builds and runs without librbd"},
 	{nats, []string{"rpc/…", "internal/bus/…", "cmd/volumed", "internal/testenv"}, "one place turns messages into calls"},
@@ -78,7 +78,7 @@ func TestImports(t *testing.T) {
 				}
 			}
 			for _, home := range homes {
-				if matches(home.library, imported) && !matchesAny(home.homes, name) {
+				if matches(home.path, imported) && !matchesAny(home.homes, name) {
 					t.Errorf("%s imports %s, which belongs to %v: %s", name, imported, home.homes, home.why)
 				}
 			}
