@@ -74,14 +74,19 @@ func (d *Driver) clone(ctx context.Context, v volume.Spec, from volume.SnapshotR
 		err = attempt()
 	}
 	if errno(err) == syscall.ENOENT {
-		d.sources.forget(from)
-		if _, gone := d.source(from); gone != nil {
-			return loc, gone
-		}
-		return loc, fault.New(fault.Unavailable, "%s could not be read for a moment, as while a flatten that was cut off is ended (%w)", from, err).
-			WithRetryAfter(severedRetry)
+		return loc, d.missed(from, err)
 	}
 	return d.created(v, err)
+}
+
+// missed says why a source was missed: what is gone when it is looked at again. One that
+// is there was hidden for a moment, as while a flatten that was cut off is ended.
+func (d *Driver) missed(from volume.SnapshotRef, err error) error {
+	d.sources.forget(from)
+	if _, gone := d.source(from); gone != nil {
+		return gone
+	}
+	return fault.New(fault.Unavailable, "%s could not be read for a moment (%w)", from, err).WithRetryAfter(severedRetry)
 }
 
 // protect protects the snapshot of an image that is not open.

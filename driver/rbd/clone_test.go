@@ -224,3 +224,22 @@ func TestFlattenEndsWhatADeathLeft(t *testing.T) {
 	wantKind(t, "", remove(t, d, source))
 	empty(t, d)
 }
+
+// A source that librbd misses is only gone if it is missed again: what was hidden by
+// a flatten that has been ended since is worth another try.
+func TestMissedSourceIsLookedAtAgain(t *testing.T) {
+	env, d := fresh(t)
+	source := create(t, d, "volume-1")
+	snap := snapshot(t, d, source, "snapshot-1")
+	err := d.missed(snap, rbd.ErrNotFound)
+	wantKind(t, fault.Unavailable, err)
+	if fault.Of(err).RetryAfter != severedRetry {
+		t.Errorf("to be tried again after %s", fault.Of(err).RetryAfter)
+	}
+	if _, err := d.source(snap); err != nil { // it is known now, and not looked at before the clone
+		t.Fatal(err)
+	}
+	env.RBD(t, "snap", "rm", "--no-progress", d.cfg.Pool+"/"+snap.String())
+	_, err = d.CreateVolumeFromSnapshot(t.Context(), volume.Spec{Ref: volume.Ref{Name: "volume-2"}, Size: 1}, snap)
+	wantKind(t, fault.NotFound, err)
+}
