@@ -12,11 +12,11 @@ var ErrShutOut = fault.New(fault.Unavailable, "the backend has shut this client 
 
 // Flight is one call that is in a driver.
 type Flight struct {
-	Method string // as in Go: CreateVolume
-	Object string // what it is about
-	Begun  time.Time
+	Method string    `json:"method"` // as in Go: CreateVolume
+	Object string    `json:"object"` // what it is about
+	Begun  time.Time `json:"begun"`
 	// Sign is its last sign of life: its begin, or its last report of progress.
-	Sign time.Time
+	Sign time.Time `json:"sign"`
 }
 
 // Tracker is a driver that knows which calls are in it, also those that nobody

@@ -64,7 +64,7 @@ func (s *stateDir) prepare() error {
 	return s.lock.Note(lifeline.Holder{PID: os.Getpid()})
 }
 
-func (s *stateDir) runDir() string { return filepath.Join(s.path, "run") }
+func (s *stateDir) runDir() string { return lifeline.RunDir(s.path) }
 
 // Close gives up the directory.
 func (s *stateDir) Close() error {

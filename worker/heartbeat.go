@@ -60,6 +60,7 @@ func (w *Worker) beat(ctx context.Context) error {
 		addrs = slices.Concat(w.driver.Addrs(), w.unfenced())
 	}
 	err := w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
+	w.pulse.note(err)
 	switch {
 	case err == nil:
 		w.health.set("database", "")

@@ -81,6 +81,7 @@ type process struct {
 	cfg      worker.Config
 	deps     worker.Deps
 	fuse     *fuse
+	worker   *worker.Worker // once it runs
 	cancel   context.CancelFunc
 	end      func() error // stops the worker and returns what Run returned
 	wait     func() error // waits until the worker ends by itself, and returns the same
@@ -131,7 +132,8 @@ func (p *process) connect(ctx context.Context) (*rpc.Conn, error) {
 func (p *process) run() *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- worker.New(p.cfg, p.deps).Run(ctx) }()
+	p.worker = worker.New(p.cfg, p.deps)
+	go func() { ended <- p.worker.Run(ctx) }()
 	p.cancel = cancel
 	p.wait = sync.OnceValue(func() error { return <-ended })
 	p.end = func() error {

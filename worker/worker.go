@@ -35,6 +35,7 @@ type Worker struct {
 	events *rpc.Events
 
 	health    *health
+	pulse     pulse
 	stats     statsCache
 	batches   *batches
 	opened    chan struct{} // closed when the engine takes requests

@@ -1,0 +1,36 @@
+package operation
+
+import (
+	"slices"
+	"strings"
+)
+
+// LaneLoad is how busy one lane is.
+type LaneLoad struct {
+	Lane     Lane `json:"lane"`
+	Slots    int  `json:"slots"`    // steps that may be at work at once
+	Busy     int  `json:"busy"`     // steps at work
+	Waiting  int  `json:"waiting"`  // steps that wait for a slot
+	Accepted int  `json:"accepted"` // operations accepted and not ended
+	Queue    int  `json:"queue"`    // how many those may be
+}
+
+// Load returns how busy the lanes are, by name.
+func (e *Engine) Load() []LaneLoad {
+	all := make([]LaneLoad, 0, len(e.lanes))
+	for _, l := range e.lanes {
+		all = append(all, l.load())
+	}
+	slices.SortFunc(all, func(a, b LaneLoad) int { return strings.Compare(string(a.Lane), string(b.Lane)) })
+	return all
+}
+
+func (l *lane) load() LaneLoad {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	load := LaneLoad{Lane: l.name, Slots: l.limits.Slots, Busy: l.busy, Accepted: l.accepted, Queue: l.limits.Queue}
+	for _, queue := range l.waiting {
+		load.Waiting += len(queue)
+	}
+	return load
+}

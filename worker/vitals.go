@@ -1,0 +1,77 @@
+package worker
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// Vitals are what a worker knows of itself at one moment, for operators.
+type Vitals struct {
+	Host   string       `json:"host"`
+	Phase  volume.Phase `json:"phase"`
+	Reason string       `json:"reason,omitempty"`
+	Epoch  int64        `json:"epoch,omitempty"` // 0 until the service is taken over
+	// Heartbeat is when the last heartbeat was written, zero before the first;
+	// HeartbeatError is why the one after it was not.
+	Heartbeat      time.Time `json:"heartbeat,omitzero"`
+	HeartbeatError string    `json:"heartbeat_error,omitempty"`
+
+	// The rest is empty until the worker takes requests.
+	BusConnected bool                  `json:"bus_connected"`
+	Lanes        []operation.LaneLoad  `json:"lanes,omitempty"`
+	Operations   []volume.Operation    `json:"operations,omitempty"` // at work, oldest first
+	Calls        []driver.Flight       `json:"calls,omitempty"`      // in the driver, oldest first
+	Requests     []rpc.MethodStats     `json:"requests,omitempty"`
+	Capabilities rpc.CapabilitiesReply `json:"capabilities,omitzero"` // as last reported
+}
+
+// Vitals returns what the worker knows of itself. It may be called by any
+// goroutine at any time, and waits for nothing outside of the process.
+func (w *Worker) Vitals() Vitals {
+	v := Vitals{Host: w.cfg.Host}
+	v.Phase, v.Reason = w.health.now()
+	v.Heartbeat, v.HeartbeatError = w.pulse.last()
+	select {
+	case <-w.opened:
+	default:
+		return v
+	}
+	v.Epoch = w.fence.Epoch
+	v.BusConnected = w.conn.Connected()
+	v.Lanes, v.Operations, v.Requests = w.engine.Load(), w.engine.InFlight(), w.server.Stats()
+	v.Capabilities = w.stats.get()
+	if tracker, able := driver.As[driver.Tracker](w.driver); able {
+		v.Calls = tracker.Flights()
+		slices.SortFunc(v.Calls, func(a, b driver.Flight) int { return a.Begun.Compare(b.Begun) })
+	}
+	return v
+}
+
+// pulse keeps how the last heartbeats went.
+type pulse struct {
+	mu  sync.Mutex
+	at  time.Time
+	err string
+}
+
+func (p *pulse) note(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.err = err.Error()
+		return
+	}
+	p.at, p.err = time.Now(), ""
+}
+
+func (p *pulse) last() (at time.Time, err string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at, p.err
+}
