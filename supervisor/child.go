@@ -11,8 +11,21 @@ import (
 // child is what the loop knows of one child. Only the loop touches it.
 type child struct {
 	ChildStatus
-	spec    Spec
+	spec    Spec // what its processes are started with
+	wanted  Spec // what the configuration says; another one while that is pending
+	tuned   Spec // whose live settings are in effect in the process
 	changed bool // since it was published
+
+	// A child that is replaced has its replacement beside it, until that takes its
+	// place; the replacement is a child of its own with the same lock.
+	replaces *child
+	next     *child
+	renewal  *Spec     // to be replaced with, as soon as there is a slot
+	warmBy   time.Time // when a replacement has to be set up
+	refusal  string    // why the last replacement, or new settings, are not in effect
+	tuning   bool      // live settings are on their way to the process
+	leaving  bool      // taken out of the configuration
+	held     bool      // stopped by an operator, until started by one
 
 	lock    *lifeline.Lock
 	blocked time.Time // since when a stranger has held the lock, zero if none does
@@ -34,7 +47,7 @@ type child struct {
 }
 
 func newChild(role Role, spec Spec, now time.Time) *child {
-	c := &child{ChildStatus: ChildStatus{Name: spec.Name, Role: role}, spec: spec}
+	c := &child{ChildStatus: ChildStatus{Name: spec.Name, Role: role}, spec: spec, wanted: spec}
 	if spec.Err != nil {
 		c.set(Failed, spec.Err.Error(), now)
 	} else {
@@ -72,6 +85,7 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 	c.PID, c.LastBeat, c.NextStart, c.Text = proc.PID(), time.Time{}, time.Time{}, ""
 	c.ready, c.served = 0, false
 	c.asked, c.killed, c.killAt = false, "", time.Time{}
+	c.tuned = c.spec
 	c.set(lifeline.Init, "", now)
 	c.changed = true
 }
@@ -126,6 +140,15 @@ func (c *child) signal(sig syscall.Signal) error {
 // initialising reports whether the child holds one of the slots for init.
 func (c *child) initialising(now time.Time) bool {
 	return c.proc != nil && c.State == lifeline.Init && !c.loyal && now.Before(c.slotEnd)
+}
+
+// pending lists the options of the configuration that the child does not run with.
+func (c *child) pending() []string {
+	names := changed(c.spec.Settings, c.wanted.Settings, Backend, Service)
+	if c.proc != nil {
+		names = append(names, changed(c.tuned.Settings, c.wanted.Settings, Live)...)
+	}
+	return names
 }
 
 // unlock gives up the lock of a child that has no process.

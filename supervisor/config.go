@@ -31,6 +31,14 @@ type Config struct {
 	GracefulTimeout time.Duration
 	// Policy holds the other numbers.
 	Policy Policy
+	// Settings are the options that the supervisor itself depends on. A reload
+	// applies GracefulTimeout and Policy; all that is among Settings waits for a
+	// restart of the service.
+	Settings []Setting
+	// Reread returns what to run by the configuration as it is now, for a reload;
+	// an error of it changes nothing. nil means that there is no reload. Executable,
+	// Parent, OnChange and Reread of what it returns do not count.
+	Reread func() (Config, error)
 	// Parent is who started the supervisor, to be told of readiness; nil means
 	// nobody.
 	Parent *lifeline.Parent
@@ -53,6 +61,8 @@ type Spec struct {
 	// LockPath is the file whose lock keeps this child from running twice on
 	// this machine, beside any other supervisor's; "" means no lock.
 	LockPath string
+	// Settings are the options that the child depends on: a reload compares them.
+	Settings []Setting
 	// Err is why this child cannot be started, such as errors in its section of
 	// the configuration. It is reported as failed, the others run.
 	Err error

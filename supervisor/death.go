@@ -15,6 +15,13 @@ func (s *Supervisor) bury(c *child, now time.Time) {
 	switch {
 	case s.phase != running:
 		s.countOut(c, now)
+	case s.buryReplaced(c, now):
+	case c.leaving:
+		s.leave(c)
+	case c.held:
+		s.putAside(c, now)
+	case c.asked:
+		s.succeed(c, now)
 	case c.Role == OneShot && e.Code == lifeline.ExitStopped:
 		c.set(Exited, "", now)
 	case e.Code == lifeline.ExitReplace:

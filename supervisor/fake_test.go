@@ -33,12 +33,17 @@ type world struct {
 type fakeProcess struct {
 	pid      int
 	at       time.Time
+	spec     Spec
 	words    chan lifeline.Message
 	end      chan Exit
 	mu       sync.Mutex
 	got      []syscall.Signal
 	hungUp   bool
-	stubborn bool // does not end on TERM
+	replaces int      // pid
+	told     bool     // to begin
+	tuned    []string // with these snapshots
+	deaf     error    // what Tune returns
+	stubborn bool     // does not end on TERM
 	dead     bool
 }
 
@@ -75,7 +80,7 @@ func (w *world) Start(l launch) (process, error) {
 	}
 	name := l.spec.Name
 	p := &fakeProcess{
-		pid: 1000*(len(w.started)+1) + l.generation, at: time.Now(),
+		pid: 1000*(len(w.started)+1) + l.generation, at: time.Now(), replaces: l.replaces, spec: l.spec,
 		words: make(chan lifeline.Message), end: make(chan Exit, 1),
 	}
 	w.started[name] = append(w.started[name], p)
@@ -195,6 +200,20 @@ func (p *fakeProcess) HangUp() {
 	p.exit(Exit{})
 }
 
+func (p *fakeProcess) Go() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = true
+	return nil
+}
+
+func (p *fakeProcess) Tune(_ context.Context, snapshot []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tuned = append(p.tuned, string(snapshot))
+	return p.deaf
+}
+
 func (p *fakeProcess) exit(e Exit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,4 +244,22 @@ func (p *fakeProcess) Run(hear func(lifeline.Message)) Exit {
 			return e
 		}
 	}
+}
+
+func (p *fakeProcess) isTold() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.told
+}
+
+func (p *fakeProcess) snapshots() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{}, p.tuned...)
+}
+
+func (p *fakeProcess) beDeaf(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = err
 }

@@ -472,23 +472,6 @@ func TestChildThatEndsBySignalBeforeItServesHasLostNothing(t *testing.T) {
 	}
 }
 
-func TestHangupChangesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		w := newWorld(t, Config{Workers: backends("rbd0")}, hclog.New(&hclog.LoggerOptions{Output: &out}))
-		w.ready("rbd0")
-		w.signal(syscall.SIGHUP)
-		if got := w.proc("rbd0").signals(); len(got) != 0 || !w.running() {
-			t.Errorf("the child got %v, running %v", got, w.running())
-		}
-		w.signal(syscall.SIGTERM)
-		_ = w.wait() // how it ends is another test's matter
-		if strings.Count(out.String(), "cannot reload") != 1 {
-			t.Errorf("log:\n%s", out.String())
-		}
-	})
-}
-
 func TestChildThatCannotBeStartedIsTriedAgain(t *testing.T) {
 	inBubble(t, Config{Workers: backends("rbd0")}, func(w *world) {
 		w.ready("rbd0")

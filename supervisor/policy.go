@@ -32,6 +32,12 @@ type Policy struct {
 	// FastTimeout is what children get in a fast stop, the bus in any stop, and
 	// a hung child for writing its stacks, before SIGKILL (5 s).
 	FastTimeout time.Duration
+	// WarmTimeout is how long a process that is to replace another may take to set
+	// itself up (60 s).
+	WarmTimeout time.Duration
+	// RenewChanged has a reload replace the backends whose own options changed;
+	// else they wait for an operator.
+	RenewChanged bool
 	// WatchdogTimeout is how long a child that has beaten once may go without a
 	// beat (30 s).
 	WatchdogTimeout time.Duration
@@ -48,6 +54,7 @@ func (p Policy) withDefaults() Policy {
 	def(&p.OrphanGrace, 10*time.Second)
 	def(&p.KillAfter, 2*time.Second)
 	def(&p.FastTimeout, 5*time.Second)
+	def(&p.WarmTimeout, time.Minute)
 	def(&p.WatchdogTimeout, 30*time.Second)
 	return p
 }

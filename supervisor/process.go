@@ -1,9 +1,13 @@
 package supervisor
 
 import (
+	"context"
+	"fmt"
+	"net/http"
 	"os"
 	"syscall"
 
+	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
@@ -16,6 +20,7 @@ type childProcess struct {
 	sock  *lifeline.Socket
 	pipe  *os.File // write end of the lifeline
 	crash crashFile
+	state *stateDir
 }
 
 var _ process = (*childProcess)(nil)
@@ -25,6 +30,21 @@ func (p *childProcess) PID() int { return p.proc.Pid }
 func (p *childProcess) Signal(sig syscall.Signal) error { return p.proc.Signal(sig) }
 
 func (p *childProcess) HangUp() { p.pipe.Close() }
+
+// Go cannot block: the pipe is empty.
+func (p *childProcess) Go() error {
+	if _, err := p.pipe.Write([]byte{1}); err != nil {
+		return fmt.Errorf("write to lifeline: %w", err)
+	}
+	return nil
+}
+
+// Tune asks the process on its console.
+func (p *childProcess) Tune(ctx context.Context, snapshot []byte) error {
+	return local.NewClient(p.console()).Ask(ctx, http.MethodPost, "/config", lifeline.Tuning{Snapshot: snapshot}, nil)
+}
+
+func (p *childProcess) console() string { return lifeline.ConsolePath(p.state.path, p.proc.Pid) }
 
 func (p *childProcess) Run(hear func(lifeline.Message)) Exit {
 	read := make(chan struct{})
@@ -45,6 +65,7 @@ func (p *childProcess) Run(hear func(lifeline.Message)) Exit {
 		hear(m)
 	}
 	p.pipe.Close()
+	_ = os.Remove(p.console()) // it is there only if the process was killed
 	exit := Exit{Code: -1, Crash: p.crash.keep()}
 	if err != nil {
 		exit.Reason = "cannot be waited for: " + err.Error()

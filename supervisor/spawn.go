@@ -16,6 +16,7 @@ import (
 type launch struct {
 	spec        Spec
 	generation  int
+	replaces    int            // pid of the process that serves the backend, 0 if none does
 	lock        *lifeline.Lock // nil if there is none
 	watchdog    time.Duration
 	orphanGrace time.Duration
@@ -74,10 +75,11 @@ func (s *spawner) prepare(l launch) (*childProcess, lifeline.Inheritance, error)
 		Socket:      s.state.socketPath(),
 		Title:       "volumed:" + l.spec.Name,
 		Generation:  l.generation,
+		Replaces:    l.replaces,
 		Watchdog:    l.watchdog,
 		OrphanGrace: l.orphanGrace,
 	}
-	p := &childProcess{}
+	p := &childProcess{state: s.state}
 	var err error
 	if l.lock != nil {
 		inherit.Lock = l.lock.File()
@@ -98,10 +100,10 @@ func (s *spawner) prepare(l launch) (*childProcess, lifeline.Inheritance, error)
 	if inherit.Pipe, p.pipe, err = os.Pipe(); err != nil {
 		return p, inherit, fmt.Errorf("make lifeline: %w", err)
 	}
-	// Nothing else serves this backend now, so the child may subscribe as soon
-	// as it is warm.
-	if _, err := p.pipe.Write([]byte{1}); err != nil {
-		return p, inherit, fmt.Errorf("write to lifeline: %w", err)
+	if l.replaces == 0 { // the backend is its own from the start
+		if err := p.Go(); err != nil {
+			return p, inherit, err
+		}
 	}
 	return p, inherit, nil
 }

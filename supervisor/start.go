@@ -15,7 +15,7 @@ const lockRetry = time.Second
 // startDue starts what may start now, in the order of the configuration.
 func (s *Supervisor) startDue(now time.Time) {
 	slots := s.cfg.Policy.MaxParallelInit
-	for _, c := range s.children {
+	for c := range s.all() {
 		if c.Role == Worker && c.initialising(now) {
 			slots--
 		}
@@ -41,12 +41,13 @@ func (s *Supervisor) startDue(now time.Time) {
 			s.start(c, now)
 		}
 	}
+	s.startRenewals(slots, now)
 }
 
 // due reports whether the child has no process, wants one, and its delay is over.
 func (c *child) due(now time.Time) bool {
 	wants := c.State == Starting || c.State == Backoff || c.State == Blocked
-	return c.proc == nil && wants && !now.Before(c.NextStart)
+	return c.proc == nil && wants && !c.held && !now.Before(c.NextStart)
 }
 
 // waitsFor returns what has to happen before the child starts, "" if nothing has.
@@ -108,9 +109,14 @@ func blockedBy(held *lifeline.HeldError) string {
 // start starts the next generation of the child.
 func (s *Supervisor) start(c *child, now time.Time) {
 	c.Generation++
+	replaces := 0
+	if c.replaces != nil {
+		replaces = c.replaces.PID
+	}
 	proc, err := s.starter.Start(launch{
 		spec:        c.spec,
 		generation:  c.Generation,
+		replaces:    replaces,
 		lock:        c.lock,
 		watchdog:    s.cfg.Policy.WatchdogTimeout,
 		orphanGrace: s.cfg.Policy.OrphanGrace,
@@ -125,6 +131,13 @@ func (s *Supervisor) start(c *child, now time.Time) {
 		exit := proc.Run(func(m lifeline.Message) { s.events <- event{child: c, message: &m} })
 		s.events <- event{child: c, exit: &exit}
 	}()
+	if c.replaces == nil {
+		s.note(c)
+	}
+}
+
+// note writes into the lock who does the work.
+func (s *Supervisor) note(c *child) {
 	if c.lock == nil {
 		return
 	}

@@ -61,6 +61,20 @@ type ChildStatus struct {
 	LastBeat   time.Time // zero before the first one of this process
 	LastExit   *Exit     // nil before the first one; not to be modified
 	NextStart  time.Time // in backoff and blocked
+	// Pending are the options of the configuration that its process does not run
+	// with: they wait for a restart, or could not be brought into effect.
+	Pending []string
+	// Replacement is the process that is about to take the place of this one.
+	Replacement *Replacement
+}
+
+// Replacement is a process that sets itself up beside the one that serves.
+type Replacement struct {
+	PID        int
+	Generation int
+	State      State // init, warm, or degraded: something it needs is away
+	Since      time.Time
+	Reason     string
 }
 
 // up reports whether the child does its work or waits to be able to.
@@ -68,7 +82,17 @@ func (c ChildStatus) up() bool { return c.State == lifeline.Ready || c.State == 
 
 // Status returns all children in the order of the configuration: one-shots, bus,
 // workers. It may be called by any goroutine, before, during and after Run.
-func (s *Supervisor) Status() []ChildStatus { return slices.Clone(*s.published.Load()) }
+func (s *Supervisor) Status() []ChildStatus { return slices.Clone(s.published.Load().children) }
+
+// Pending returns the options of the supervisor itself that wait for a restart of
+// the service, as Status may be called.
+func (s *Supervisor) Pending() []string { return slices.Clone(s.published.Load().pending) }
+
+// published is what others see of the loop.
+type published struct {
+	children []ChildStatus
+	pending  []string
+}
 
 // Settled is closed when the service is up: every backend is ready, degraded or
 // failed, or ReadyTimeout has passed, and at least one is ready or degraded. It
@@ -79,13 +103,24 @@ func (s *Supervisor) Settled() <-chan struct{} { return s.settled }
 func (s *Supervisor) publish() {
 	all := make([]ChildStatus, len(s.children))
 	for i, c := range s.children {
-		all[i] = c.ChildStatus
-	}
-	s.published.Store(&all)
-	for _, c := range s.children {
-		if c.changed && s.cfg.OnChange != nil {
-			s.cfg.OnChange(c.ChildStatus)
+		all[i] = c.status()
+		if s.cfg.OnChange != nil && (c.changed || c.next != nil && c.next.changed) {
+			s.cfg.OnChange(all[i])
 		}
 		c.changed = false
+		if c.next != nil {
+			c.next.changed = false
+		}
 	}
+	s.published.Store(&published{all, s.pending})
+}
+
+// status is the child as others see it.
+func (c *child) status() ChildStatus {
+	status := c.ChildStatus
+	status.Pending = c.pending()
+	if n := c.next; n != nil {
+		status.Replacement = &Replacement{PID: n.PID, Generation: n.Generation, State: n.State, Since: n.Since, Reason: n.Reason}
+	}
+	return status
 }

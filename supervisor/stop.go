@@ -54,7 +54,7 @@ func (s *Supervisor) stop(p phase, why string, now time.Time) {
 	if first {
 		s.cfg.Parent.Stopping()
 	}
-	for _, c := range s.children {
+	for c := range s.all() {
 		switch {
 		case c.proc == nil:
 			if c.State != Failed && c.State != Exited {
@@ -101,7 +101,7 @@ func (s *Supervisor) stopBus(now time.Time) {
 		return
 	}
 	var bus *child
-	for _, c := range s.children {
+	for c := range s.all() {
 		switch {
 		case c.Role == Bus:
 			bus = c
@@ -132,7 +132,7 @@ func (s *Supervisor) countOut(c *child, now time.Time) {
 	e := c.LastExit
 	// Before it handles signals, ours or those of a terminal to the whole group,
 	// it has no work that could be cut off.
-	early := !c.served && (e.Signal == syscall.SIGTERM || e.Signal == syscall.SIGINT)
+	early := !c.served && (e.Signal == syscall.SIGTERM || e.Signal == syscall.SIGINT || c.replaces != nil)
 	if e.Code == lifeline.ExitStopped || early {
 		c.set(Stopped, "", now)
 		s.log.Info("child stopped", "backend", c.Name, "child", e.PID, "uptime", e.Uptime.Round(time.Millisecond))

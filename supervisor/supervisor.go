@@ -3,9 +3,11 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,8 +21,15 @@ import (
 type Supervisor struct {
 	cfg       Config
 	log       hclog.Logger
-	published atomic.Pointer[[]ChildStatus]
+	published atomic.Pointer[published]
 	settled   chan struct{}
+	commands  chan func(now time.Time) // from other goroutines, carried out by the loop
+	over      chan struct{}            // closed when the loop has ended
+	hups      chan struct{}            // holds a token: SIGHUP asks for a reload
+
+	reloading  sync.Mutex      // held by the one reload that is under way
+	background sync.WaitGroup  // what the loop has begun beside itself
+	alive      context.Context // ends when the loop does
 
 	// The rest belongs to the goroutine of Run.
 	children []*child
@@ -30,11 +39,13 @@ type Supervisor struct {
 	oom      *oomCounter
 	up       upward
 	phase    phase
-	failure  *ExitError // why no child can run, nil while some can
-	cut      []string   // children that ended with work unfinished
+	txn      *transaction // the reload that is being carried out, nil if none is
+	pending  []string     // options of the supervisor's own that wait for a restart
+	failure  *ExitError   // why no child can run, nil while some can
+	cut      []string     // children that ended with work unfinished
 }
 
-// event is news of one child: a message, or its end.
+// event is news of one child: a message, or its end, which comes once.
 type event struct {
 	child   *child
 	message *lifeline.Message
@@ -53,6 +64,11 @@ type process interface {
 	Signal(syscall.Signal) error
 	// HangUp ends the lifeline: to the child it is the death of its parent.
 	HangUp()
+	// Go gives the backend to a process that was started to replace another.
+	Go() error
+	// Tune has the process take over the live settings of a snapshot. It is called
+	// by any goroutine, and returns at the latest when ctx ends.
+	Tune(ctx context.Context, snapshot []byte) error
 	// Run passes on what the child says until it is gone and reaped, then returns
 	// how it ended. It is called once.
 	Run(hear func(lifeline.Message)) Exit
@@ -67,10 +83,10 @@ func New(cfg Config, log hclog.Logger) (*Supervisor, error) {
 	s := &Supervisor{
 		cfg:     cfg.withDefaults(),
 		log:     log.Named("supervisor"),
-		settled: make(chan struct{}),
-		events:  make(chan event),
-		jitter:  rand.Float64,
-		oom:     newOOMCounter(os.DirFS("/")),
+		settled: make(chan struct{}), commands: make(chan func(time.Time)), over: make(chan struct{}), hups: make(chan struct{}, 1),
+		events: make(chan event),
+		jitter: rand.Float64,
+		oom:    newOOMCounter(os.DirFS("/")),
 	}
 	now := time.Now()
 	add := func(role Role, specs ...Spec) {
@@ -109,8 +125,25 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return s.loop(ctx, signals)
 }
 
+// all yields every child and, after it, its replacement.
+func (s *Supervisor) all() iter.Seq[*child] {
+	return func(yield func(*child) bool) {
+		for _, c := range s.children {
+			if !yield(c) || c.next != nil && !yield(c.next) {
+				return
+			}
+		}
+	}
+}
+
 func (s *Supervisor) loop(ctx context.Context, signals <-chan os.Signal) error {
 	defer s.unlockAll()
+	alive, end := context.WithCancel(context.Background())
+	s.alive = alive
+	s.background.Go(s.reloadOnHup)
+	defer s.background.Wait()
+	defer close(s.over)
+	defer end()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	s.begin(time.Now())
@@ -133,6 +166,8 @@ func (s *Supervisor) loop(ctx context.Context, signals <-chan os.Signal) error {
 			s.signalled(sig, time.Now())
 		case ev := <-s.events:
 			s.handle(ev, time.Now())
+		case command := <-s.commands:
+			command(time.Now())
 		case <-timer.C:
 		}
 		// A signal to the whole group ends children too: that they were asked has
@@ -157,7 +192,7 @@ func (s *Supervisor) begin(now time.Time) {
 
 // act does what is due at this time, whatever event has led here.
 func (s *Supervisor) act(now time.Time) {
-	for _, c := range s.children {
+	for c := range s.all() {
 		s.watch(c, now)
 	}
 	s.giveUp(now)
@@ -165,6 +200,7 @@ func (s *Supervisor) act(now time.Time) {
 	if s.phase == running {
 		s.startDue(now)
 	}
+	s.settleReload()
 	s.publish()
 	s.tellParent(now) // of what Status already shows
 }
@@ -173,10 +209,11 @@ func (s *Supervisor) act(now time.Time) {
 // never.
 func (s *Supervisor) next(now time.Time) time.Time {
 	var a alarm
-	for _, c := range s.children {
+	for c := range s.all() {
 		switch {
 		case c.proc != nil:
 			a.set(c.killAt)
+			a.set(c.warmBy)
 			a.set(s.hungAt(c))
 			if c.State == lifeline.Init && now.Before(c.slotEnd) {
 				a.set(c.slotEnd)
@@ -210,8 +247,12 @@ func (s *Supervisor) handle(ev event, now time.Time) {
 	if c.State == before {
 		return
 	}
-	if c.State == lifeline.Ready {
+	switch {
+	case c.State == lifeline.Ready:
 		s.recovered(c)
+		s.tune(c) // it may have been started with older settings
+	case c.State == lifeline.Warm && c.replaces != nil:
+		s.handOver(c, now)
 	}
 	s.log.Info("child changed its state", "backend", c.Name, "state", c.State, "child", c.PID,
 		"generation", c.Generation, "reason", c.Reason, "after", now.Sub(c.started).Round(time.Millisecond))
@@ -220,7 +261,10 @@ func (s *Supervisor) handle(ev event, now time.Time) {
 func (s *Supervisor) signalled(sig os.Signal, now time.Time) {
 	switch {
 	case sig == syscall.SIGHUP:
-		s.log.Warn("SIGHUP changes nothing: this version cannot reload its configuration, restart it to apply changes")
+		select {
+		case s.hups <- struct{}{}:
+		default: // the next reload will be late enough for this one, too
+		}
 	case sig == syscall.SIGINT || s.phase != running:
 		s.stop(fast, fmt.Sprint(sig), now)
 	default:
@@ -232,7 +276,7 @@ func (s *Supervisor) finished() bool {
 	if s.phase == running {
 		return false
 	}
-	for _, c := range s.children {
+	for c := range s.all() {
 		if c.proc != nil {
 			return false
 		}

@@ -16,6 +16,10 @@ func (s *Supervisor) watch(c *child, now time.Time) {
 	if !c.killAt.IsZero() && !now.Before(c.killAt) {
 		s.kill(c)
 	}
+	if !c.warmBy.IsZero() && !now.Before(c.warmBy) {
+		s.late(c, now)
+		s.kill(c)
+	}
 	if at := s.hungAt(c); !at.IsZero() && !now.Before(at) {
 		s.dump(c, now)
 	}

@@ -9,6 +9,11 @@ import (
 // state path. Only their user may enter it.
 func RunDir(statePath string) string { return filepath.Join(statePath, "run") }
 
+// Tuning asks a child to take over the live options of a configuration.
+type Tuning struct {
+	Snapshot []byte `json:"snapshot"`
+}
+
 // ConsolePath is the socket on which the child with that pid answers questions
 // about itself.
 func ConsolePath(statePath string, pid int) string {

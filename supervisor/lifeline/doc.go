@@ -10,27 +10,30 @@
 //	STATUS=text            one line for people
 //	WATCHDOG=1             a beat: the child's inner loops make progress
 //	EXTEND_TIMEOUT_USEC=n  start-up takes this much longer
-//	X_VOLUMED_STATE=s      init, ready, degraded or draining
+//	X_VOLUMED_STATE=s      init, warm, ready, degraded or draining
 //	X_VOLUMED_REASON=text  why; always sent together with a state
 //
 // Parent to child: signals (TERM drains, QUIT dumps all stacks), one pipe, the
 // lifeline, and descriptors named by number in the environment. A byte on the
-// pipe lets a warm child subscribe to requests; its end of file is the death of
-// the parent. The configuration that the parent validated comes as a sealed
+// pipe gives the backend to the child: nobody serves it any more. Its end of file
+// is the death of the parent. The configuration that the parent validated comes as a sealed
 // memfd, so that a child started later cannot read a half-edited file.
 //
 // # Use
 //
 // A child takes over what its parent left it first thing in main, says what it
-// is doing, and subscribes to requests only once it may:
+// is doing, and begins to work only once the backend is its own:
 //
 //	parent, err := lifeline.FromEnv()
 //	...
 //	defer parent.Close()
 //	parent.State(lifeline.Init, "connects to Ceph")
 //	...
+//	if parent.Replaces() > 0 {
+//		parent.State(lifeline.Warm, "")
+//	}
 //	if err := parent.Go(ctx); err != nil { ... }
-//	subscribe()
+//	work()
 //	parent.Ready()
 //	select {
 //	case <-terminate:

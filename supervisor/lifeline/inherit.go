@@ -20,12 +20,13 @@ const (
 	envCrashFile    = "VOLUMED_CRASH_FILE"
 	envOrphanGrace  = "VOLUMED_ORPHAN_GRACE"
 	envGeneration   = "VOLUMED_GENERATION"
+	envReplaces     = "VOLUMED_REPLACES"
 	envProcessTitle = "VOLUMED_PROCESS_TITLE"
 )
 
 var envNames = []string{
 	envSocket, envWatchdog, envWatchdogPID, envPipe, envSnapshot, envLock,
-	envCrashFile, envOrphanGrace, envGeneration, envProcessTitle,
+	envCrashFile, envOrphanGrace, envGeneration, envReplaces, envProcessTitle,
 }
 
 // firstFD is the number that the first of Inheritance.Files gets in the child.
@@ -49,6 +50,9 @@ type Inheritance struct {
 	Title string
 	// Generation counts the starts of this child, from 1.
 	Generation int
+	// Replaces is the pid of the process that serves the backend now, which the
+	// child takes over from when it is told to; 0 if there is none.
+	Replaces int
 	// Watchdog is how long the child may go without a beat.
 	Watchdog time.Duration
 	// OrphanGrace is how long the child may outlive its parent.
@@ -87,6 +91,7 @@ func (i Inheritance) Env(base []string) []string {
 	put(envCrashFile, i.CrashFile)
 	put(envProcessTitle, i.Title)
 	put(envGeneration, strconv.Itoa(i.Generation))
+	put(envReplaces, strconv.Itoa(i.Replaces))
 	put(envWatchdog, strconv.FormatInt(i.Watchdog.Microseconds(), 10))
 	put(envOrphanGrace, strconv.FormatInt(i.OrphanGrace.Microseconds(), 10))
 	return env

@@ -13,13 +13,14 @@ type State string
 // The states a child may report.
 const (
 	Init     State = "init"     // sets itself up
+	Warm     State = "warm"     // set up, waits for the process before it to end
 	Ready    State = "ready"    // serves
 	Degraded State = "degraded" // alive, but a dependency is away
 	Draining State = "draining" // takes no new work, finishes what it has
 )
 
 func (s State) known() bool {
-	return s == Init || s == Ready || s == Degraded || s == Draining
+	return s == Init || s == Warm || s == Ready || s == Degraded || s == Draining
 }
 
 // Message is one datagram of the protocol. Zero fields say nothing, except that

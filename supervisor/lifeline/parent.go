@@ -26,6 +26,7 @@ type Parent struct {
 	watchdog    time.Duration
 	orphanGrace time.Duration
 	generation  int
+	replaces    int
 	closing     sync.Once
 }
 
@@ -75,8 +76,9 @@ func (p *Parent) readNumbers(env environment) error {
 	}
 	grace, err2 := env.duration(envOrphanGrace)
 	generation, err3 := env.number(envGeneration)
-	p.orphanGrace, p.generation = grace, int(generation)
-	return errors.Join(err, err2, err3)
+	replaces, err4 := env.number(envReplaces)
+	p.orphanGrace, p.generation, p.replaces = grace, int(generation), int(replaces)
+	return errors.Join(err, err2, err3, err4)
 }
 
 func (p *Parent) takeFiles(env environment, exit func(int)) error {
@@ -112,6 +114,11 @@ func (p *Parent) Locked() bool { return p.locked }
 // Generation is how often the parent has started this child, 0 without one.
 func (p *Parent) Generation() int { return p.generation }
 
+// Replaces is the pid of the process that serves the backend now, 0 if there is
+// none. Until [Parent.Go] returns, this process does nothing that the other one
+// could notice.
+func (p *Parent) Replaces() int { return p.replaces }
+
 // Watchdog is the time after which a parent takes this process for hung when it
 // sees no [Parent.Beat]; 0 means that nobody watches. Beat several times as often.
 func (p *Parent) Watchdog() time.Duration { return p.watchdog }
@@ -138,9 +145,9 @@ func (p *Parent) Stopping() { p.sender.put(Message{Stopping: true, State: Draini
 // ExtendTimeout tells that start-up or stopping takes up to d from now on.
 func (p *Parent) ExtendTimeout(d time.Duration) { p.sender.put(Message{Extend: d}) }
 
-// Go waits until the parent lets this process subscribe to requests. It returns
-// at once without a supervisor, ErrParentDied if that is gone, and the cause of
-// a ctx that ends first. It may be called again.
+// Go waits until the backend is this process's to serve: whoever served it before
+// is gone. It returns at once without a supervisor, ErrParentDied if that is gone,
+// and the cause of a ctx that ends first. It may be called again.
 func (p *Parent) Go(ctx context.Context) error {
 	if p.pipe == nil {
 		return nil

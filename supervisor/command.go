@@ -1,0 +1,135 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// do has the loop carry a command out, and returns when it has. Kinds: Unavailable
+// when the loop has ended, or ctx ends before its turn.
+func (s *Supervisor) do(ctx context.Context, command func(now time.Time)) error {
+	done := make(chan struct{})
+	select {
+	case s.commands <- func(now time.Time) { defer close(done); command(now) }:
+		<-done
+		return nil
+	case <-s.over:
+		return fault.New(fault.Unavailable, "the supervisor has stopped")
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the supervisor does not answer: %w", context.Cause(ctx))
+	}
+}
+
+// Alive returns nil if the loop makes progress. Kind: Unavailable.
+func (s *Supervisor) Alive(ctx context.Context) error { return s.do(ctx, func(time.Time) {}) }
+
+// Shutdown begins the stop of the whole service, as SIGTERM does; a fast one as
+// SIGINT.
+func (s *Supervisor) Shutdown(ctx context.Context, hurry bool, why string) error {
+	p := graceful
+	if hurry {
+		p = fast
+	}
+	return s.do(ctx, func(now time.Time) { s.stop(p, why, now) })
+}
+
+// Stop drains a backend and keeps it from being started until Start. It returns
+// at once. Kinds: NotFound, Unavailable.
+func (s *Supervisor) Stop(ctx context.Context, backend string) error {
+	return s.command(ctx, backend, func(c *child, now time.Time) {
+		c.held, c.renewal = true, nil
+		s.end(c, now)
+		if c.proc == nil {
+			s.putAside(c, now)
+		}
+	})
+}
+
+// Start starts a backend that was stopped or has failed, or does not wait any
+// longer with one that is in its backoff. One that runs is left alone. Kinds as
+// Stop.
+func (s *Supervisor) Start(ctx context.Context, backend string) error {
+	return s.command(ctx, backend, func(c *child, now time.Time) {
+		c.held = false
+		if c.proc != nil || c.spec.Err != nil {
+			return
+		}
+		s.startAgain(c, now)
+	})
+}
+
+// Restart replaces the process of a backend without a gap, with all that waits for
+// it; one that does not run is started. It returns when the new one serves, or
+// cannot: the process before goes on then, and the error, of kind Unavailable, says
+// why. Kinds as Stop otherwise.
+func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	txn := &transaction{done: make(chan struct{})}
+	err := s.command(ctx, backend, func(c *child, now time.Time) {
+		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: c.pending(), Before: c.PID})
+		s.txn = txn
+		c.held = false
+		if c.proc == nil {
+			s.startAgain(c, now)
+			return
+		}
+		spec := c.renewable()
+		c.renewal, c.refusal = &spec, ""
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	select {
+	case <-txn.done:
+	case <-s.over:
+		return Outcome{}, fault.New(fault.Unavailable, "the service has stopped")
+	case <-ctx.Done():
+		return Outcome{}, fault.New(fault.Unavailable, "the restart goes on: %w", context.Cause(ctx))
+	}
+	o := txn.result.Outcomes[0]
+	if o.Error != "" {
+		return o, fault.New(fault.Unavailable, "%s is not restarted: %s", backend, o.Error)
+	}
+	return o, nil
+}
+
+// command carries out what concerns one backend.
+func (s *Supervisor) command(ctx context.Context, backend string, command func(c *child, now time.Time)) error {
+	found := false
+	err := s.do(ctx, func(now time.Time) {
+		if c := s.find(backend); c != nil && c.Role == Worker && s.phase == running {
+			found = true
+			command(c, now)
+		}
+	})
+	if err == nil && !found {
+		return fault.New(fault.NotFound, "no backend %q runs here", backend).WithHint("volumed status lists them")
+	}
+	return err
+}
+
+// startAgain starts a child without a process at once, with all that it may take.
+func (s *Supervisor) startAgain(c *child, now time.Time) {
+	c.spec, c.NextStart = c.renewable(), now
+	c.set(Starting, "", now)
+}
+
+// renewable is what the next process of the child may run with: what the
+// configuration says, unless that would make it differ from the others in what
+// concerns the whole service.
+func (c *child) renewable() Spec {
+	if len(changed(c.spec.Settings, c.wanted.Settings, Service)) > 0 && c.spec.Err == nil {
+		return c.spec
+	}
+	return c.wanted
+}
+
+// putAside notes that a child which an operator stopped has ended.
+func (s *Supervisor) putAside(c *child, now time.Time) {
+	c.set(Stopped, "by an operator; volumed start "+c.Name+" starts it", now)
+	c.unlock() // for whoever runs it in the foreground
+	s.log.Info("backend is stopped until it is started again", "backend", c.Name)
+}

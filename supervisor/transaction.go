@@ -1,0 +1,113 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// transaction is a reload whose outcomes are not all known.
+type transaction struct {
+	result Reloaded
+	open   []bool // by outcome
+	done   chan struct{}
+}
+
+func (t *transaction) add(o Outcome) {
+	t.result.Outcomes = append(t.result.Outcomes, o)
+	t.open = append(t.open, true)
+}
+
+// settleReload looks which outcomes are known by now, and ends the transaction
+// when all are.
+func (s *Supervisor) settleReload() {
+	if s.txn == nil {
+		return
+	}
+	left := 0
+	for i := range s.txn.open {
+		if s.txn.open[i] && s.known(&s.txn.result.Outcomes[i]) {
+			s.txn.open[i] = false
+		}
+		if s.txn.open[i] {
+			left++
+		}
+	}
+	if left == 0 || s.phase != running {
+		close(s.txn.done)
+		s.txn = nil
+	}
+}
+
+// tuneTimeout bounds how long a process may take to take over live settings.
+const tuneTimeout = 5 * time.Second
+
+// tune has the process take over live settings that have changed since it got its
+// own.
+func (s *Supervisor) tune(c *child) {
+	wanted := c.wanted
+	if c.proc == nil || c.asked || c.tuning || len(changed(c.tuned.Settings, wanted.Settings, Live)) == 0 {
+		return
+	}
+	c.tuning, c.refusal = true, ""
+	proc := c.proc
+	s.background.Go(func() {
+		ctx, cancel := context.WithTimeout(s.alive, tuneTimeout)
+		defer cancel()
+		err := proc.Tune(ctx, wanted.Snapshot)
+		_ = s.do(s.alive, func(time.Time) { s.tunedTo(c, proc, wanted, err) }) // it fails only at the end
+	})
+}
+
+// tunedTo notes what has come of a tune.
+func (s *Supervisor) tunedTo(c *child, proc process, spec Spec, err error) {
+	c.tuning, c.changed = false, true
+	switch {
+	case c.proc != proc: // the next one has its own settings
+	case err != nil:
+		c.refusal = "live options are not taken over: " + err.Error()
+		s.log.Error("live options are not taken over", "backend", c.Name, "child", c.PID, "error", err)
+		return
+	default:
+		c.tuned = spec
+	}
+	s.tune(c) // there may have been a further reload meanwhile
+}
+
+// arrived reports whether the child has come to where a reload need not wait any more,
+// and why it is not where it should be.
+func (c *child) arrived() (arrived bool, why string) {
+	switch c.State {
+	case lifeline.Ready, lifeline.Degraded:
+		return c.next == nil && c.renewal == nil && !c.tuning, c.refusal
+	case Failed, Backoff, Blocked:
+		return true, c.Reason
+	case Stopped:
+		return true, ""
+	default:
+		return false, ""
+	}
+}
+
+// known completes an outcome if it is known by now, and reports whether it is.
+func (s *Supervisor) known(o *Outcome) bool {
+	c := s.find(o.Backend)
+	if o.What == Removed {
+		return c == nil
+	}
+	if c == nil {
+		o.Error = "was taken out meanwhile"
+		return true
+	}
+	if o.What == Unchanged || o.What == NextStart {
+		o.After = c.PID
+		return true
+	}
+	arrived, why := c.arrived()
+	if !arrived {
+		return false
+	}
+	o.After, o.Error = c.PID, why
+	return true
+}
