@@ -62,12 +62,34 @@ func (s *Server) serve(e *endpoint, req request) {
 	var reply any
 	if err == nil {
 		ctx, cancel := s.contextOf(call)
-		reply, err = s.guard(ctx, e, req.body)
+		if err = s.opened(ctx); err == nil {
+			reply, err = s.guard(ctx, e, req.body)
+		}
 		cancel()
 	}
 	e.pass("before")
 	s.answer(e, req, call, reply, err)
 	e.pass("after")
+}
+
+// opened waits until requests may be handled.
+func (s *Server) opened(ctx context.Context) error {
+	if s.cfg.Open == nil {
+		return nil
+	}
+	select {
+	case <-s.cfg.Open:
+		return nil
+	default:
+	}
+	select {
+	case <-s.cfg.Open:
+		return nil
+	case <-s.stopping:
+		return fault.New(fault.Unavailable, "the service is stopping").WithRetryAfter(time.Second)
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the service has not begun: %w", ctx.Err()).WithRetryAfter(time.Second)
+	}
 }
 
 // pass passes a crash point, if the method changes anything.

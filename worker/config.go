@@ -34,16 +34,12 @@ type Config struct {
 	VolumeNameTemplate   string // with one %s for the id
 	SnapshotNameTemplate string
 
-	ReportInterval  time.Duration // between heartbeats
-	ServiceDownTime time.Duration // a heartbeat older than this means down
-	StatsInterval   time.Duration // between reports of capabilities
-	PingInterval    time.Duration // between checks that the backend serves
+	Live                       // as it is at the start
+	PingInterval time.Duration // between checks that the backend serves
 	// LostAfter is how long a call that an outage of the backend met may be silent
 	// after the end of that, until it counts as lost and the process is replaced;
 	// 0 means for ever.
-	LostAfter    time.Duration
-	Retention    time.Duration // how long ended operations are remembered
-	DrainTimeout time.Duration // for ending work at a stop; 0 means no limit
+	LostAfter time.Duration
 
 	// DeletedKeep is how long a deleted volume can be restored.
 	DeletedKeep time.Duration
@@ -51,6 +47,15 @@ type Config struct {
 	Lanes map[operation.Lane]operation.Limits
 	// RPC bounds the requests that are handled at once.
 	RPC rpc.Config
+}
+
+// Live is what can be changed while the worker runs, by Tune.
+type Live struct {
+	ReportInterval  time.Duration // between heartbeats; 0: none
+	ServiceDownTime time.Duration // a heartbeat older than this means down
+	StatsInterval   time.Duration // between reports of capabilities
+	Retention       time.Duration // how long ended operations are remembered
+	DrainTimeout    time.Duration // for ending work at a stop; 0 means no limit
 }
 
 // Deps is what a worker is given to work with. Each Open is called again, with
@@ -71,8 +76,13 @@ type Parent interface {
 	Ready()
 	Stopping()
 	Beat()
+	// Replaces is the pid of the process that serves the backend now and will end
+	// once this one is Warm; 0 if there is none.
+	Replaces() int
+	// Warm tells that this process has set itself up to take over.
+	Warm()
 	// Watchdog is how long the parent does without a Beat; 0 for ever.
 	Watchdog() time.Duration
-	// Go returns when the process may subscribe to requests.
+	// Go returns when the backend is this process's to serve.
 	Go(ctx context.Context) error
 }

@@ -34,7 +34,7 @@ func (w *Worker) fencePredecessor(ctx context.Context) {
 // in the row so long, beside our own: should this process die before it has done
 // so, its successor does it.
 func (w *Worker) unfenced() []string {
-	dead := w.before.Node == w.cfg.Node && w.cfg.Node != "" || w.before.Age > w.cfg.ServiceDownTime
+	dead := w.before.Node == w.cfg.Node && w.cfg.Node != "" || w.before.Age > w.live().ServiceDownTime
 	if !dead || w.attempted.Load() {
 		return nil
 	}

@@ -19,7 +19,7 @@ const (
 // newServer returns a server with every method of this worker.
 func (w *Worker) newServer() *rpc.Server {
 	cfg := w.cfg.RPC
-	cfg.Service, cfg.Version = w.cfg.Host, w.cfg.Version
+	cfg.Service, cfg.Version, cfg.Open = w.cfg.Host, w.cfg.Version, w.opened
 	cfg.Metadata = maps.Clone(cfg.Metadata)
 	if cfg.Metadata == nil {
 		cfg.Metadata = map[string]string{}
@@ -46,12 +46,6 @@ func (w *Worker) newServer() *rpc.Server {
 // asked. An operation that has failed by then is an error with the operation.
 func (w *Worker) submit(ctx context.Context, method string, args any) (operation.Outcome, error) {
 	call := rpc.CallFrom(ctx)
-	// What comes between the subscription and the opening of the engine waits.
-	select {
-	case <-w.opened:
-	case <-call.Stopping:
-	case <-ctx.Done():
-	}
 	op, err := w.engine.Submit(ctx, operation.Request{
 		RequestID: call.RequestID, ProjectID: call.ProjectID, UserID: call.UserID,
 		Method: method, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,

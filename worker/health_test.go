@@ -33,7 +33,7 @@ func (deaf) Phase(volume.Phase, string) {}
 func TestHeartbeatsDoNotStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &moody{}
-		w := New(Config{ReportInterval: time.Second}, Deps{Parent: deaf{}, Log: hclog.NewNullLogger()})
+		w := New(Config{Live: Live{ReportInterval: time.Second}}, Deps{Parent: deaf{}, Log: hclog.NewNullLogger()})
 		w.store, w.fence.Epoch = store, 1
 		ctx, cancel := context.WithTimeout(t.Context(), 10500*time.Millisecond)
 		defer cancel()

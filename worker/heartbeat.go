@@ -14,37 +14,56 @@ import (
 // again while the database does not take it. It shares nothing with work: no slot,
 // no lane, no lock.
 func (w *Worker) heartbeats(ctx context.Context) {
-	tick := time.NewTicker(w.cfg.ReportInterval)
-	defer tick.Stop()
-	missed := false
+	last, missed := time.Now(), false
 	for {
+		live, changed := w.tuning.get()
+		due, stop := until(last, beatInterval(live, missed))
 		select {
-		case <-tick.C:
+		case <-due:
 		case <-w.health.changed:
+		case <-changed:
 		case <-ctx.Done():
+		}
+		stop()
+		if ctx.Err() != nil {
 			return
 		}
+		last = time.Now()
 		err := w.beat(ctx)
 		if errors.Is(err, operation.ErrFenced) {
 			w.overtaken(err)
 			return
 		}
-		if was := missed; was != (err != nil) {
-			missed = !was
-			tick.Reset(w.beatInterval(missed))
-		}
+		missed = err != nil
 	}
+}
+
+// until yields an interval after last; never, if the interval is 0.
+func until(last time.Time, interval time.Duration) (due <-chan time.Time, stop func()) {
+	if interval <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTimer(interval - time.Since(last))
+	return t.C, func() { t.Stop() }
 }
 
 // beatWithin is how soon a heartbeat is written, and how soon after one that was
 // not the next is tried.
 const beatWithin = 3 * time.Second
 
-func (w *Worker) beatInterval(missed bool) time.Duration {
-	if missed {
-		return min(w.cfg.ReportInterval, beatWithin)
+func beatInterval(l Live, missed bool) time.Duration {
+	if missed && l.ReportInterval > beatWithin {
+		return beatWithin
 	}
-	return w.cfg.ReportInterval
+	return l.ReportInterval
+}
+
+// writeWithin bounds the writing of one heartbeat: less than a report interval.
+func writeWithin(l Live) time.Duration {
+	if d := beatInterval(l, true); d > 0 {
+		return d
+	}
+	return beatWithin
 }
 
 // beat writes one heartbeat, in less than a report interval or not at all.
@@ -52,7 +71,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	if w.fence.Epoch == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.beatInterval(true))
+	ctx, cancel := context.WithTimeout(ctx, writeWithin(w.live()))
 	defer cancel()
 	phase, reason := w.health.now()
 	var addrs []string
@@ -90,7 +109,7 @@ const pruneInterval = time.Hour
 // a process may not live for an interval.
 func (w *Worker) pruning(ctx context.Context) {
 	prune := func() {
-		n, err := w.store.Prune(ctx, time.Now().Add(-w.cfg.Retention))
+		n, err := w.store.Prune(ctx, time.Now().Add(-w.live().Retention))
 		if err != nil && ctx.Err() == nil {
 			w.log.Warn("old operations not removed", "error", err)
 		}
@@ -99,7 +118,7 @@ func (w *Worker) pruning(ctx context.Context) {
 		}
 	}
 	prune()
-	every(ctx, min(pruneInterval, w.cfg.Retention), prune)
+	w.every(ctx, func(l Live) time.Duration { return min(pruneInterval, l.Retention) }, prune)
 }
 
 // watchdog tells the parent that the inner loops make progress. It passes
@@ -110,23 +129,8 @@ func (w *Worker) watchdog(ctx context.Context) {
 		return
 	}
 	w.deps.Parent.Beat()
-	every(ctx, w.deps.Parent.Watchdog()/6, func() {
+	w.every(ctx, func(Live) time.Duration { return w.deps.Parent.Watchdog() / 6 }, func() {
 		w.engine.InFlight()
 		w.deps.Parent.Beat()
 	})
-}
-
-// every calls f at each interval until ctx ends; a call that takes longer is
-// followed at once by the next.
-func every(ctx context.Context, interval time.Duration, f func()) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			f()
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -49,7 +49,7 @@ func (w *Worker) serviceInfo(s volume.ServiceState) rpc.ServiceInfo {
 	if s.Disabled {
 		info.Status = "disabled"
 	}
-	if s.Age > w.cfg.ServiceDownTime || s.Phase == volume.Starting || s.Phase == volume.Stopped {
+	if s.Age > w.live().ServiceDownTime || s.Phase == volume.Starting || s.Phase == volume.Stopped {
 		info.State = volume.Down
 	}
 	return info

@@ -95,9 +95,11 @@ func (s *site) prepare() *process {
 	p.cfg = worker.Config{
 		Host: s.host, Pool: "pool", AvailabilityZone: "zone1", Version: "1.2.3", EnableNewServices: true,
 		VolumeNameTemplate: template, SnapshotNameTemplate: snapshotTemplate,
-		ReportInterval: 200 * time.Millisecond, ServiceDownTime: 2 * time.Second, StatsInterval: time.Hour,
-		DeletedKeep:  s.keep,
-		PingInterval: 50 * time.Millisecond, Retention: time.Hour, DrainTimeout: patience,
+		Live: worker.Live{
+			ReportInterval: 200 * time.Millisecond, ServiceDownTime: 2 * time.Second, StatsInterval: time.Hour,
+			Retention: time.Hour, DrainTimeout: patience,
+		},
+		DeletedKeep: s.keep, PingInterval: 50 * time.Millisecond,
 		Lanes: map[operation.Lane]operation.Limits{
 			operation.Control: {Slots: 20, Queue: 1000},
 			operation.Work:    {Slots: 20, Queue: 1000},
@@ -209,9 +211,15 @@ type parent struct {
 	reason  string
 	beats   int
 	changed chan struct{} // closed at every change, and replaced
+
+	replaces int           // pid of the process before, which has to end
+	warm     chan struct{} // closed when this one is set up
+	turn     chan struct{} // closed when the other one is gone
 }
 
-func newParent() *parent { return &parent{changed: make(chan struct{})} }
+func newParent() *parent {
+	return &parent{changed: make(chan struct{}), warm: make(chan struct{}), turn: make(chan struct{})}
+}
 
 func (p *parent) change(f func()) {
 	p.mu.Lock()
@@ -224,12 +232,24 @@ func (p *parent) change(f func()) {
 func (p *parent) Phase(phase volume.Phase, reason string) {
 	p.change(func() { p.told, p.reason = append(p.told, phase), reason })
 }
-func (p *parent) Status(string)            {}
-func (p *parent) Ready()                   {}
-func (p *parent) Stopping()                {}
-func (p *parent) Beat()                    { p.change(func() { p.beats++ }) }
-func (p *parent) Watchdog() time.Duration  { return time.Minute }
-func (p *parent) Go(context.Context) error { return nil }
+func (p *parent) Status(string)           {}
+func (p *parent) Ready()                  {}
+func (p *parent) Stopping()               {}
+func (p *parent) Beat()                   { p.change(func() { p.beats++ }) }
+func (p *parent) Watchdog() time.Duration { return time.Minute }
+func (p *parent) Replaces() int           { return p.replaces }
+func (p *parent) Warm()                   { close(p.warm) }
+func (p *parent) Go(ctx context.Context) error {
+	if p.replaces == 0 {
+		return nil
+	}
+	select {
+	case <-p.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // awaitPhase waits until the worker is in the phase and returns the reason.
 func (p *parent) awaitPhase(t testing.TB, want volume.Phase) string {

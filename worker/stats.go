@@ -30,7 +30,7 @@ func (c *statsCache) set(r rpc.CapabilitiesReply) {
 // statistics reports the capabilities, at once and at every interval.
 func (w *Worker) statistics(ctx context.Context) {
 	w.report(ctx)
-	every(ctx, w.cfg.StatsInterval, func() { w.report(ctx) })
+	w.every(ctx, func(l Live) time.Duration { return l.StatsInterval }, func() { w.report(ctx) })
 }
 
 // report asks the backend, keeps the answer and publishes it.

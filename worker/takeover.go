@@ -32,9 +32,9 @@ func (w *Worker) takeOver(ctx context.Context) error {
 			w.health.set("service", "")
 			break
 		}
-		w.health.set("service", "another machine serves it; this one takes over when that stops, or is silent for "+w.cfg.ServiceDownTime.String())
+		w.health.set("service", "another machine serves it; this one takes over when that stops, or is silent for "+w.live().ServiceDownTime.String())
 		select {
-		case <-time.After(w.cfg.ReportInterval):
+		case <-time.After(w.live().ReportInterval):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -61,7 +61,7 @@ func (w *Worker) servedElsewhere(ctx context.Context) (bool, error) {
 	services, _, err := w.store.Services(ctx, volume.ServiceFilter{Host: w.cfg.Host})
 	for _, s := range services {
 		elsewhere := s.Node != "" && s.Node != w.cfg.Node
-		if s.Host == w.cfg.Host && elsewhere && s.Phase != volume.Stopped && s.Age <= w.cfg.ServiceDownTime {
+		if s.Host == w.cfg.Host && elsewhere && s.Phase != volume.Stopped && s.Age <= w.live().ServiceDownTime {
 			return true, err
 		}
 	}

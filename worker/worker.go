@@ -36,6 +36,7 @@ type Worker struct {
 
 	health    *health
 	pulse     pulse
+	tuning    *tuning
 	stats     statsCache
 	batches   *batches
 	opened    chan struct{} // closed when the engine takes requests
@@ -50,7 +51,7 @@ type Worker struct {
 // New returns a worker that has done nothing yet.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, log: deps.Log, health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
+		cfg: cfg, deps: deps, log: deps.Log, health: newHealth(deps.Parent, deps.Log), batches: newBatches(), tuning: newTuning(cfg.Live),
 		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }
@@ -98,7 +99,8 @@ func (w *Worker) setUp(ctx context.Context) error {
 	return w.open(ctx)
 }
 
-// openStore opens the database and takes the service's row over.
+// openStore opens the database and takes the service's row over, unless another
+// process still serves.
 func (w *Worker) openStore(ctx context.Context) error {
 	if err := w.retry(ctx, "database", func() error {
 		store, err := w.deps.OpenStore(ctx)
@@ -106,7 +108,7 @@ func (w *Worker) openStore(ctx context.Context) error {
 			w.store = store
 		}
 		return err
-	}); err != nil {
+	}); err != nil || w.deps.Parent.Replaces() > 0 {
 		return err
 	}
 	return w.takeOver(ctx)
@@ -151,6 +153,11 @@ func (w *Worker) connect(ctx context.Context) (c connections) {
 
 // open claims what is unfinished, subscribes, and begins to work.
 func (w *Worker) open(ctx context.Context) error {
+	if w.deps.Parent.Replaces() > 0 {
+		if err := w.succeed(ctx); err != nil {
+			return err
+		}
+	}
 	w.background.Go(func() { w.fencePredecessor(context.WithoutCancel(ctx)) })
 	var noted sync.WaitGroup // before anything is opened: who comes after us must know whom to fence
 	noted.Go(func() { _ = w.beat(ctx) })
@@ -171,9 +178,22 @@ func (w *Worker) open(ctx context.Context) error {
 		w.log.Info("took over unfinished operations", "count", claimed)
 		w.background.Wait() // they would wait for what the process before has open
 	}
-	if err := w.deps.Parent.Go(ctx); err != nil {
-		return err
+	if w.server == nil {
+		if err := w.subscribe(ctx); err != nil {
+			return err
+		}
 	}
+	noted.Wait()
+	w.engine.Start()
+	close(w.opened)
+	w.health.enter(volume.Ready)
+	_ = w.beat(ctx) // the first of many; a failure shows in the health
+	w.deps.Parent.Ready()
+	return nil
+}
+
+// subscribe has requests come in. They are handled once the engine takes them.
+func (w *Worker) subscribe(ctx context.Context) error {
 	if err := w.retry(ctx, "peers", func() error { return w.sameDatabase(ctx) }); err != nil {
 		return err
 	}
@@ -183,12 +203,24 @@ func (w *Worker) open(ctx context.Context) error {
 		return errors.Join(err, w.server.Stop(ctx))
 	}
 	w.health.set("bus", "")
-	noted.Wait()
-	w.engine.Start()
-	close(w.opened)
-	w.health.enter(volume.Ready)
-	_ = w.beat(ctx) // the first of many; a failure shows in the health
-	w.deps.Parent.Ready()
+	return nil
+}
+
+// succeed takes the service over from a process that serves it until this one is
+// set up. Requests that come in between are held, so that no moment passes in
+// which nobody takes them.
+func (w *Worker) succeed(ctx context.Context) error {
+	if err := w.subscribe(ctx); err != nil {
+		return err
+	}
+	w.deps.Parent.Warm()
+	err := w.deps.Parent.Go(ctx)
+	if err == nil {
+		err = w.takeOver(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, w.server.Stop(context.WithoutCancel(ctx)))
+	}
 	return nil
 }
 
@@ -233,7 +265,7 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 	for _, loop := range []func(context.Context){w.watchBus, w.watchBackend, w.statistics, w.pruning, w.watchdog} {
 		w.background.Go(func() { loop(periodic) })
 	}
-	timeout := w.cfg.DrainTimeout
+	timeout := w.live().DrainTimeout
 	select {
 	case <-ctx.Done():
 	case err = <-w.over:

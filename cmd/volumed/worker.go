@@ -108,6 +108,9 @@ func (p parent) Phase(phase volume.Phase, reason string) {
 	p.State(state, reason)
 }
 
+// Warm tells that the worker is set up to take over.
+func (p parent) Warm() { p.State(lifeline.Warm, "") }
+
 // pingInterval is how often a worker checks that its backend serves it.
 const pingInterval = 10 * time.Second
 
@@ -128,12 +131,19 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, AvailabilityZone: b.AvailabilityZone(cfg),
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
-		ReportInterval: cfg.Default.ReportInterval, ServiceDownTime: cfg.Default.ServiceDownTime,
-		StatsInterval: cfg.Default.BackendStatsPollingInterval, PingInterval: pingInterval, LostAfter: lostAfter,
-		Retention: cfg.Default.OperationRetention, DrainTimeout: cfg.Default.GracefulShutdownTimeout,
+		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
 		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),
 		RPC:            rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
+	}
+}
+
+// liveConfig is what a running worker takes over from a reload.
+func liveConfig(cfg *config.Config) worker.Live {
+	return worker.Live{
+		ReportInterval: cfg.Default.ReportInterval, ServiceDownTime: cfg.Default.ServiceDownTime,
+		StatsInterval: cfg.Default.BackendStatsPollingInterval,
+		Retention:     cfg.Default.OperationRetention, DrainTimeout: cfg.Default.GracefulShutdownTimeout,
 	}
 }
 
