@@ -131,7 +131,24 @@ type Setting struct {
 	Value string
 	// Origin is "file:line", "environment NAME" or "default".
 	Origin string
+	// Reach says what has to be done for another value to take effect.
+	Reach Reach
+	// Fingerprint stands for the value where values are compared, within one process:
+	// equal values have equal ones, and nobody can tell a secret from it.
+	Fingerprint string
 }
+
+// Reach is how far the change of an option reaches while the service runs.
+type Reach int
+
+// How far a change can reach.
+const (
+	OfService    Reach = iota + 1 // the whole service has to be restarted
+	OfBackend                     // the process of the backend has to be replaced
+	OfSupervisor                  // the supervisor takes it over at once; workers do not know it
+	OfAll                         // all processes take it over at once
+	Nowhere                       // it is without effect
+)
 
 // Effective returns every option that has an effect, section by section, for
 // reports and logs. Options with an invalid value are left out.

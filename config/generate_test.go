@@ -53,7 +53,7 @@ func isSettings(p cmp.Path) bool { return p.Last().String() == ".settings" }
 func sample() string {
 	var b strings.Builder
 	b.WriteString("; volumed.conf, with every option. The lines with # are the defaults.\n; Generated from the option tables by go generate ./config. Grammar: docs/config.md.\n")
-	for _, t := range append(append([]*table{}, tables...), &table{backendDefaults, backendTable.options}) {
+	for _, t := range append(append([]*table{}, tables...), &table{backendDefaults, OfBackend, backendTable.options}) {
 		fmt.Fprintf(&b, "\n[%s]\n", t.section)
 		for i := range t.options {
 			if o := &t.options[i]; o.kind != ignored {

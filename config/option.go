@@ -31,6 +31,7 @@ type option struct {
 	secret  bool     // never printed
 	idle    bool     // checked, but without effect in this version
 	own     bool     // a backend's own section counts, [backend_defaults] does not
+	reach   Reach    // of a change while the service runs; that of its table if 0
 	old     []string // deprecated names
 	check   func(string) (reason, hint string)
 	help    string
@@ -61,7 +62,20 @@ func (o *option) typeName() string {
 // table is the options of one section, or of one class of sections.
 type table struct {
 	section string // as in messages and docs
+	reach   Reach  // of its options
 	options []option
+}
+
+// reachOf is how far a change of one of its options reaches.
+func (t *table) reachOf(o *option) Reach {
+	switch {
+	case o.idle:
+		return Nowhere
+	case o.reach != 0:
+		return o.reach
+	default:
+		return t.reach
+	}
 }
 
 // find returns the option of that name, by its proper or a deprecated one.

@@ -1,10 +1,10 @@
 package config
 
 // backendTable is every backend section and [backend_defaults].
-var backendTable = table{"backend", append([]option{
+var backendTable = table{"backend", OfBackend, append([]option{
 	{name: "volume_driver", check: checkDriver, help: "The driver: `cinder.volume.drivers.rbd.RBDDriver` or `rbd`; `mem` keeps volumes in memory, for tests. Required."},
 	{name: "volume_backend_name", help: "The scheduler's name for the backend; several may share one."},
-	{name: "backend_host", own: true, check: checkHost, help: "Replaces the host part of `host@backend`, so that nodes of an active-passive pair are one service. Only the section's own value counts."},
+	{name: "backend_host", own: true, reach: OfService, check: checkHost, help: "Replaces the host part of `host@backend`, so that nodes of an active-passive pair are one service. Only the section's own value counts."},
 	{name: "backend_availability_zone", help: "Availability zone of this backend instead of storage_availability_zone."},
 	{name: "backend_native_threads_pool_size", kind: integer, def: "20", min: ptr(20), unit: "calls", help: "Blocking calls to the storage at the same time."},
 	{name: "reserved_percentage", kind: integer, def: "0", min: ptr(0), max: ptr(100), unit: "%", help: "Capacity reported as not to be used."},

@@ -1,8 +1,8 @@
 package config
 
 // defaultTable is [DEFAULT].
-var defaultTable = table{defaultSection, append([]option{
-	{name: "enabled_backends", kind: list, help: "Names of the backend sections to serve, one process each. Required."},
+var defaultTable = table{defaultSection, OfService, append([]option{
+	{name: "enabled_backends", reach: OfSupervisor, kind: list, help: "Names of the backend sections to serve, one process each. Required."},
 	{name: "host", auto: "the host name", check: checkHost, help: "Name of this node in `host@backend`; opaque, must stay the same over restarts."},
 	{name: "my_ip", idle: true, auto: "address of the default route", help: "Address of this node, for `$my_ip`."},
 	{name: "cluster", check: checkCluster, help: "Name shared by all nodes that serve the same backends together. Empty: none."},
@@ -12,22 +12,22 @@ var defaultTable = table{defaultSection, append([]option{
 	{name: "snapshot_name_template", def: "snapshot-%s", check: checkTemplate, help: "Name of a snapshot; `%s` is its id."},
 	{name: "image_conversion_dir", idle: true, def: "$state_path/conversion", check: checkAbsolute, help: "Directory for temporary image files."},
 
-	{name: "report_interval", kind: seconds, def: "10", min: ptr(0), help: "Time between two heartbeats; 0: none."},
-	{name: "service_down_time", kind: seconds, def: "60", min: ptr(1), help: "Age of the last heartbeat at which a service counts as down. Raised to 2.5 × report_interval when it is not above it."},
+	{name: "report_interval", reach: OfAll, kind: seconds, def: "10", min: ptr(0), help: "Time between two heartbeats; 0: none."},
+	{name: "service_down_time", reach: OfAll, kind: seconds, def: "60", min: ptr(1), help: "Age of the last heartbeat at which a service counts as down. Raised to 2.5 × report_interval when it is not above it."},
 	{name: "periodic_interval", idle: true, kind: seconds, def: "60", min: ptr(0), help: "Time between two rounds of periodic tasks; 0: none."},
 	{name: "periodic_fuzzy_delay", idle: true, kind: seconds, def: "60", min: ptr(0), help: "Upper bound of the random delay before the first round."},
-	{name: "backend_stats_polling_interval", kind: seconds, def: "60", min: ptr(3), help: "Time between two reports of a backend's capacity."},
-	{name: "graceful_shutdown_timeout", kind: seconds, def: "60", min: ptr(0), help: "Time that work in progress has to end when the service stops; 0: endless."},
+	{name: "backend_stats_polling_interval", reach: OfAll, kind: seconds, def: "60", min: ptr(3), help: "Time between two reports of a backend's capacity."},
+	{name: "graceful_shutdown_timeout", reach: OfAll, kind: seconds, def: "60", min: ptr(0), help: "Time that work in progress has to end when the service stops; 0: endless."},
 	{name: "rpc_response_timeout", idle: true, kind: seconds, def: "60", min: ptr(1), help: "Longest wait for the answer to a call to another service."},
 	{name: "executor_thread_pool_size", idle: true, kind: integer, def: "64", min: ptr(1), unit: "requests", old: []string{"rpc_thread_pool_size"}, help: "Requests that one backend handles at the same time."},
-	{name: "operation_retention", kind: duration, def: "7d", min: ptr(60), help: "How long finished operations are kept; the same request id gives the same answer that long."},
+	{name: "operation_retention", reach: OfAll, kind: duration, def: "7d", min: ptr(60), help: "How long finished operations are kept; the same request id gives the same answer that long."},
 	{name: "enable_new_services", kind: boolean, def: "true", help: "false: a backend that is seen for the first time starts disabled."},
 	{name: "reinit_driver_count", idle: true, kind: integer, def: "3", min: ptr(0), unit: "tries", help: "Quick tries to set up a driver before the backend reports itself degraded; it is tried on after that."},
 	{name: "init_host_max_objects_retrieval", idle: true, kind: integer, def: "0", min: ptr(0), unit: "rows", help: "Page size of the rows read at start; 0: the service's own."},
 	{name: "transport_url", secret: true, help: "`nats://…` is taken as `[nats] url`. `rabbit://` and others are ignored with a warning."},
 	{name: "metrics_listen", idle: true, check: checkListen, help: "host:port of the metrics page. Empty: none."},
 
-	{name: "debug", kind: boolean, def: "false", help: "Log at level DEBUG instead of INFO."},
+	{name: "debug", reach: OfAll, kind: boolean, def: "false", help: "Log at level DEBUG instead of INFO."},
 	{name: "log_file", old: []string{"logfile"}, help: "File to log to instead of stderr; relative to log_dir."},
 	{name: "log_dir", old: []string{"logdir"}, help: "Directory of the log file; alone, the file is `volumed.log` in it."},
 	{name: "use_json", kind: boolean, def: "false", help: "Log lines are JSON objects."},

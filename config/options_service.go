@@ -1,7 +1,7 @@
 package config
 
 // databaseTable is [database].
-var databaseTable = table{"database", append([]option{
+var databaseTable = table{"database", OfService, append([]option{
 	{name: "connection", secret: true, def: "sqlite:///$state_path/volumed.sqlite", check: checkConnection, help: "`sqlite:////ABSOLUTE/PATH`, for the processes of one machine, or `postgresql://USER:PASSWORD@HOST/DATABASE`."},
 	{name: "max_pool_size", idle: true, kind: integer, def: "5", min: ptr(0), unit: "connections", help: "Connections that one process keeps open; 0: no limit."},
 	{name: "max_overflow", idle: true, kind: integer, def: "50", min: ptr(-1), unit: "connections", help: "Connections above max_pool_size while they are needed; -1: no limit."},
@@ -17,7 +17,7 @@ var databaseTable = table{"database", append([]option{
 `)...)}
 
 // natsTable is [nats].
-var natsTable = table{"nats", []option{
+var natsTable = table{"nats", OfService, []option{
 	{name: "url", secret: true, check: checkNATS, help: "`nats://HOST:PORT`, several separated by commas. Unset: a bus of the service's own, on this machine."},
 	{name: "listen", def: "127.0.0.1:4222", check: checkListen, help: "host:port of the service's own bus."},
 	{name: "creds", secret: true, help: "Path of a `.creds` file (JWT and seed)."},
@@ -34,7 +34,7 @@ var natsTable = table{"nats", []option{
 }}
 
 // launcherTable is [launcher].
-var launcherTable = table{"launcher", []option{
+var launcherTable = table{"launcher", OfSupervisor, []option{
 	{name: "max_parallel_init", kind: integer, def: "4", min: ptr(1), unit: "processes", help: "Backends that start up at the same time."},
 	{name: "ready_timeout", kind: duration, def: "90", min: ptr(1), help: "Longest wait for backends before the service calls itself ready with those it has."},
 	{name: "restart_burst", kind: integer, def: "5", min: ptr(0), unit: "restarts", help: "Deaths within 60 s after which a backend that was ready is no longer restarted at once."},
@@ -46,10 +46,10 @@ var launcherTable = table{"launcher", []option{
 	{name: "watchdog_timeout", kind: duration, def: "30", min: ptr(1), help: "Silence after which a child is taken as hung."},
 	{name: "orphan_grace", kind: duration, def: "10", min: ptr(0), help: "Time that a child has to end its work when its parent died."},
 	{name: "kill_after", kind: duration, def: "2", min: ptr(0), help: "Wait after graceful_shutdown_timeout before a child is killed."},
-	{name: "reload_restart", idle: true, def: "changed", choices: []string{"changed", "never"}, help: "Whether a reload replaces the backends whose own options changed."},
-	{name: "warm_timeout", idle: true, kind: duration, def: "60", min: ptr(1), help: "Time that a replacing child has to get ready."},
+	{name: "reload_restart", def: "changed", choices: []string{"changed", "never"}, help: "Whether a reload replaces the backends whose own options changed."},
+	{name: "warm_timeout", kind: duration, def: "60", min: ptr(1), help: "Time that a replacing child has to get ready."},
 	{name: "db_sync_timeout", kind: duration, def: "300", min: ptr(1), help: "Longest run of the database migrations at start."},
-	{name: "control_socket", idle: true, def: "$state_path/volumed.sock", check: checkSocket, help: "Socket of status, reload and the like. Absolute, at most 107 bytes."},
+	{name: "control_socket", reach: OfService, def: "$state_path/volumed.sock", check: checkSocket, help: "Socket of status, reload and the like. Absolute, at most 107 bytes."},
 }}
 
 // tables are the sections with options of the service, in the order of docs.

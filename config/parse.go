@@ -78,7 +78,7 @@ func (p *parser) bind(s *scope, target any) (origins map[string]origin, bad []Pr
 		if res.written {
 			origins[name] = res.origin
 		}
-		p.config.settings = append(p.config.settings, Setting{s.name, name, shown(o, res), res.origin.String()})
+		p.config.settings = append(p.config.settings, Setting{s.name, name, shown(o, res), res.origin.String(), s.table.reachOf(o), fingerprint(o, res)})
 		p.idle(s, o, res)
 		p.inlineComment(s, o, res)
 	}
@@ -94,6 +94,14 @@ func shown(o *option, res result) string {
 		return ""
 	}
 	return masked
+}
+
+// fingerprint is the value, where that may be shown.
+func fingerprint(o *option, res result) string {
+	if plain := shown(o, res); plain == res.text {
+		return plain
+	}
+	return sealed(res.text)
 }
 
 // idle warns of a value that differs from the default and changes nothing, so that

@@ -1,6 +1,10 @@
 package config
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"strings"
 )
@@ -28,6 +32,16 @@ func (s Secret) GoString() string { return s.String() }
 
 // MarshalText is String, for JSON and the like.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// sealing is drawn anew by every process, so that nobody can try values.
+var sealing = []byte(rand.Text())
+
+// sealed is the same for the same secret within this process, and tells nothing.
+func sealed(secret string) string {
+	mac := hmac.New(sha256.New, sealing)
+	mac.Write([]byte(secret))
+	return hex.EncodeToString(mac.Sum(nil))
+}
 
 var (
 	urlScheme  = regexp.MustCompile(`(^|[\s,'"(=])([A-Za-z][A-Za-z0-9+.-]*://)`)

@@ -91,22 +91,23 @@ func TestSecretsNeverAppear(t *testing.T) {
 func TestEffective(t *testing.T) {
 	c := mustParse(t, sources([]string{minimal + "rbd_max_clone_depth = 010\n[backend_defaults]\nrbd_pool = p\n[nats]\nurl = nats://u:p@h\n"}, "OS_RBD0__RBD_USER=u"))
 	want := map[string]Setting{
-		"host":                {"DEFAULT", "host", "node1", "default"},
-		"debug":               {"DEFAULT", "debug", "False", "default"},
-		"enabled_backends":    {"DEFAULT", "enabled_backends", "rbd0", "a.conf:2"},
-		"connection":          {"database", "connection", "***", "default"},
-		"url":                 {"nats", "url", "***", "a.conf:9"},
-		"creds":               {"nats", "creds", "", "default"},
-		"operation_retention": {"DEFAULT", "operation_retention", "7d", "default"},
-		"rbd_max_clone_depth": {"rbd0", "rbd_max_clone_depth", "10", "a.conf:5"},
-		"rbd_pool":            {"rbd0", "rbd_pool", "p", "a.conf:7"},
-		"rbd_user":            {"rbd0", "rbd_user", "u", "environment OS_RBD0__RBD_USER"},
-		"replication_device":  {"rbd0", "replication_device", "", "default"},
+		"host":                {"DEFAULT", "host", "node1", "default", OfService, ""},
+		"debug":               {"DEFAULT", "debug", "False", "default", OfAll, ""},
+		"enabled_backends":    {"DEFAULT", "enabled_backends", "rbd0", "a.conf:2", OfSupervisor, ""},
+		"connection":          {"database", "connection", "***", "default", OfService, ""},
+		"url":                 {"nats", "url", "***", "a.conf:9", OfService, ""},
+		"creds":               {"nats", "creds", "", "default", OfService, ""},
+		"operation_retention": {"DEFAULT", "operation_retention", "7d", "default", OfAll, ""},
+		"rbd_max_clone_depth": {"rbd0", "rbd_max_clone_depth", "10", "a.conf:5", Nowhere, ""},
+		"rbd_pool":            {"rbd0", "rbd_pool", "p", "a.conf:7", OfBackend, ""},
+		"rbd_user":            {"rbd0", "rbd_user", "u", "environment OS_RBD0__RBD_USER", OfBackend, ""},
+		"replication_device":  {"rbd0", "replication_device", "", "default", Nowhere, ""},
 	}
 	got, count := map[string]Setting{}, 0
 	for _, s := range c.Effective() {
 		count++
 		if _, asked := want[s.Option]; asked {
+			s.Fingerprint = "" // for comparisons
 			got[s.Option] = s
 		}
 	}
@@ -119,5 +120,21 @@ func TestEffective(t *testing.T) {
 	}
 	if count != options {
 		t.Errorf("%d settings, want %d", count, options)
+	}
+}
+
+// Values are compared without being shown: also two secrets can be told apart.
+func TestFingerprint(t *testing.T) {
+	of := func(url string) string {
+		for _, s := range mustParse(t, sources([]string{minimal + "[nats]\nurl = " + url + "\n"})).Effective() {
+			if s.Option == "url" {
+				return s.Fingerprint
+			}
+		}
+		return ""
+	}
+	one, same, other := of("nats://u:one@h"), of("nats://u:one@h"), of("nats://u:two@h")
+	if one != same || one == other || strings.Contains(one, "one") {
+		t.Errorf("fingerprints %q, %q and %q", one, same, other)
 	}
 }

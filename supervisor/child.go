@@ -94,7 +94,7 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 func (c *child) end(e Exit, now time.Time, oom *oomCounter) {
 	e.PID, e.Generation, e.At, e.Uptime = c.PID, c.Generation, now, now.Sub(c.started)
 	if e.Reason == "" {
-		e.Reason = e.describe(c.killed, c.Reason, oom)
+		e.Reason = e.describe(c.asked, c.killed, c.Reason, oom)
 	}
 	c.countReady("", now)
 	c.LastExit = &e

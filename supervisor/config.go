@@ -39,6 +39,9 @@ type Config struct {
 	// an error of it changes nothing. nil means that there is no reload. Executable,
 	// Parent, OnChange and Reread of what it returns do not count.
 	Reread func() (Config, error)
+	// Applied, in what Reread returns, is called by the loop when a reload begins
+	// to bring it into effect; it must return soon.
+	Applied func()
 	// Parent is who started the supervisor, to be told of readiness; nil means
 	// nobody.
 	Parent *lifeline.Parent

@@ -135,7 +135,7 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	txn := &transaction{done: make(chan struct{}), result: Reloaded{At: now}}
 	s.txn = txn
 	s.cfg.GracefulTimeout, s.cfg.Policy = plan.GracefulTimeout, plan.Policy
-	txn.result.Pending = changed(s.cfg.Settings, plan.Settings, Live, Backend, Service)
+	txn.result.Pending = changed(s.cfg.Settings, plan.Settings, Service)
 	s.pending = txn.result.Pending
 	for _, spec := range plan.Workers {
 		txn.add(s.applyTo(spec, now))
@@ -147,6 +147,9 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 		}
 	}
 	s.sort(plan.Workers)
+	if plan.Applied != nil {
+		plan.Applied()
+	}
 	return txn
 }
 

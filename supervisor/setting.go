@@ -1,6 +1,11 @@
 package supervisor
 
-import "slices"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
 
 // Scope is how far a change of an option reaches.
 type Scope int
@@ -45,4 +50,16 @@ func changed(before, after []Setting, scopes ...Scope) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// digest is short and the same for the same settings.
+func digest(settings []Setting) string {
+	if len(settings) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	for _, s := range settings {
+		fmt.Fprintf(h, "%q=%q\n", s.Name, s.Value)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
 }

@@ -61,6 +61,9 @@ type ChildStatus struct {
 	LastBeat   time.Time // zero before the first one of this process
 	LastExit   *Exit     // nil before the first one; not to be modified
 	NextStart  time.Time // in backoff and blocked
+	// Config stands for the options that its process was started with: equal
+	// options have equal ones.
+	Config string
 	// Pending are the options of the configuration that its process does not run
 	// with: they wait for a restart, or could not be brought into effect.
 	Pending []string
@@ -118,7 +121,7 @@ func (s *Supervisor) publish() {
 // status is the child as others see it.
 func (c *child) status() ChildStatus {
 	status := c.ChildStatus
-	status.Pending = c.pending()
+	status.Config, status.Pending = digest(c.spec.Settings), c.pending()
 	if n := c.next; n != nil {
 		status.Replacement = &Replacement{PID: n.PID, Generation: n.Generation, State: n.State, Since: n.Since, Reason: n.Reason}
 	}

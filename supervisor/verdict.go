@@ -17,8 +17,10 @@ func (e Exit) permanent() bool {
 // describe says why the child ended, from the most telling source there is:
 // what the parent did to it, its crash text, the meaning of its code, and what
 // it gave as its reason last.
-func (e Exit) describe(killed, said string, oom *oomCounter) string {
+func (e Exit) describe(asked bool, killed, said string, oom *oomCounter) string {
 	switch {
+	case asked && e.Signal == 0 && e.Code == lifeline.ExitStopped:
+		return "ended as asked"
 	case killed != "":
 		return killed
 	case e.Signal == syscall.SIGKILL:

@@ -32,7 +32,7 @@ func TestVerdict(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := tc.exit.describe(tc.killed, tc.said, newOOMCounter(fstest.MapFS{})); got != tc.reason {
+			if got := tc.exit.describe(false, tc.killed, tc.said, newOOMCounter(fstest.MapFS{})); got != tc.reason {
 				t.Errorf("reason = %q, want %q", got, tc.reason)
 			}
 			if got := tc.exit.permanent(); got != tc.permanent {

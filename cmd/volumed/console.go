@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/config"
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor/lifeline"
 	"github.com/volumed/volumed/worker"
@@ -15,24 +16,45 @@ import (
 
 // console answers questions about one worker, on a socket of its own: it has to
 // answer when the work does not.
-func console(w *worker.Worker) http.Handler {
+type console struct {
+	worker *worker.Worker
+	log    hclog.Logger
+}
+
+func (c console) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /vitals", local.Handler(func(context.Context, struct{}) (worker.Vitals, error) { return w.Vitals(), nil }))
+	mux.Handle("GET /vitals", local.Handler(func(context.Context, struct{}) (worker.Vitals, error) { return c.worker.Vitals(), nil }))
+	mux.Handle("POST /config", local.Handler(c.tune))
 	return mux
+}
+
+// tune takes over what can be changed in a running worker.
+func (c console) tune(_ context.Context, t lifeline.Tuning) (struct{}, error) {
+	src, err := config.DecodeSources(t.Snapshot)
+	if err != nil {
+		return struct{}{}, err
+	}
+	cfg, err := config.Parse(src)
+	if err != nil {
+		return struct{}{}, fault.New(fault.Invalid, "%w", err)
+	}
+	c.log.SetLevel(level(cfg))
+	c.worker.Tune(liveConfig(cfg))
+	return struct{}{}, nil
 }
 
 // withConsole runs the worker beside its console. A console that cannot be opened
 // keeps no backend down.
-func withConsole(ctx context.Context, cfg *config.Config, w *worker.Worker, log hclog.Logger) error {
+func withConsole(ctx context.Context, cfg *config.Config, c console) error {
 	answering, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := serveConsole(answering, cfg.Default.StatePath, console(w)); err != nil {
-			log.Error("this process answers no questions about itself", "error", err)
+		if err := serveConsole(answering, cfg.Default.StatePath, c.handler()); err != nil {
+			c.log.Error("this process answers no questions about itself", "error", err)
 		}
 	}()
-	err := w.Run(ctx)
+	err := c.worker.Run(ctx)
 	stop()
 	<-ended
 	return err

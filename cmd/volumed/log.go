@@ -22,14 +22,17 @@ func newLogger(cfg *config.Config, name string, pairs ...any) (hclog.Logger, err
 		}
 		out = f
 	}
-	level := hclog.Info
-	if cfg.Default.Debug {
-		level = hclog.Debug
-	}
 	log := hclog.New(&hclog.LoggerOptions{
-		Name: name, Level: level, Output: out, JSONFormat: cfg.Default.UseJSON, TimeFormat: "2006-01-02 15:04:05.000",
+		Name: name, Level: level(cfg), Output: out, JSONFormat: cfg.Default.UseJSON, TimeFormat: "2006-01-02 15:04:05.000",
 	})
 	return log.With(append(pairs, "pid", os.Getpid())...), nil
+}
+
+func level(cfg *config.Config) hclog.Level {
+	if cfg.Default.Debug {
+		return hclog.Debug
+	}
+	return hclog.Info
 }
 
 // warn logs what the configuration could say better.

@@ -5,8 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hashicorp/go-hclog"
+	"github.com/oklog/run"
+
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor"
 )
 
@@ -21,14 +25,68 @@ func (a *app) supervise(ctx context.Context) error {
 		return exit(err)
 	}
 	warn(log, cfg.Warnings)
-	s, err := supervisor.New(a.plan(src, cfg), log)
+	plan := a.plan(src, cfg)
+	plan.Parent = a.parent
+	plan.Reread = func() (supervisor.Config, error) { return a.reread(log) }
+	s, err := supervisor.New(plan, log)
 	if err != nil {
 		return exit(err)
 	}
-	if err := s.Run(ctx); err != nil {
+	if err := a.runSupervisor(ctx, cfg, s, log); err != nil {
 		return &exitError{supervisor.ExitCode(err), err}
 	}
 	return nil
+}
+
+// runSupervisor runs the supervisor, and beside it what answers its operators.
+func (a *app) runSupervisor(ctx context.Context, cfg *config.Config, s *supervisor.Supervisor, log hclog.Logger) (err error) {
+	var g run.Group
+	supervising, stop := context.WithCancel(ctx)
+	g.Add(func() error {
+		err = s.Run(supervising)
+		return err
+	}, func(error) { stop() })
+	answering, end := context.WithCancel(ctx)
+	g.Add(func() error {
+		serveControl(answering, s, cfg, log)
+		<-answering.Done()
+		return nil
+	}, func(error) { end() })
+	_ = g.Run() // what counts is how the supervisor ended
+	return err
+}
+
+// serveControl answers commands on the control socket. A service that cannot be
+// asked still serves. It waits for the state path to be this supervisor's.
+func serveControl(ctx context.Context, s *supervisor.Supervisor, cfg *config.Config, log hclog.Logger) {
+	if err := s.Alive(ctx); err != nil {
+		return // another supervisor has the state path, or the end came first
+	}
+	l, err := local.Listen(ctx, cfg.Launcher.ControlSocket)
+	if err == nil {
+		err = local.Serve(ctx, l, control{s, cfg}.handler())
+	}
+	if err != nil {
+		log.Error("commands are not answered", "socket", cfg.Launcher.ControlSocket, "error", err)
+	}
+}
+
+// reread is the plan by the configuration as it is now. Anything wrong in it is an
+// error, also in the section of a single backend: nothing is half reloaded.
+func (a *app) reread(log hclog.Logger) (supervisor.Config, error) {
+	src, cfg, err := a.load()
+	if err != nil {
+		return supervisor.Config{}, err
+	}
+	for i := range cfg.Backends {
+		if err := cfg.Backends[i].Err; err != nil {
+			return supervisor.Config{}, fault.New(fault.Invalid, "%w", err)
+		}
+	}
+	warn(log, cfg.Warnings)
+	plan := a.plan(src, cfg)
+	plan.Applied = func() { log.SetLevel(level(cfg)) }
+	return plan, nil
 }
 
 // plan says what the supervisor runs: db-sync, the bus if none is configured,
@@ -38,8 +96,8 @@ func (a *app) plan(src config.Sources, cfg *config.Config) supervisor.Config {
 	plan := supervisor.Config{
 		StatePath:       cfg.Default.StatePath,
 		GracefulTimeout: cfg.Default.GracefulShutdownTimeout,
-		Parent:          a.parent,
 		Policy:          policy(cfg.Launcher),
+		Settings:        settings(cfg, ""),
 		Once:            []supervisor.Spec{{Name: "db-sync", Args: []string{"db-sync"}, Snapshot: snapshot}},
 	}
 	if cfg.NATS.URL == "" {
@@ -49,7 +107,7 @@ func (a *app) plan(src config.Sources, cfg *config.Config) supervisor.Config {
 		b := &cfg.Backends[i]
 		spec := supervisor.Spec{
 			Name: b.Name, Args: []string{"worker", "--backend", b.Name}, Snapshot: snapshot,
-			LockPath: lockPath(cfg, b),
+			LockPath: lockPath(cfg, b), Settings: settings(cfg, b.Name),
 		}
 		if b.Err != nil {
 			spec.Err = fault.New(fault.Invalid, "%w", b.Err)
@@ -70,6 +128,6 @@ func policy(l config.Launcher) supervisor.Policy {
 		RestartBurst: l.RestartBurst, RestartMin: l.RestartMin, RestartMax: l.RestartMax,
 		LoyalAfter: l.LoyalAfter, CrashLoopDeaths: l.CrashLoopDeaths, ReadyTimeout: l.ReadyTimeout,
 		MaxParallelInit: l.MaxParallelInit, OrphanGrace: l.OrphanGrace, KillAfter: l.KillAfter,
-		WatchdogTimeout: l.WatchdogTimeout,
+		WatchdogTimeout: l.WatchdogTimeout, WarmTimeout: l.WarmTimeout, RenewChanged: l.ReloadRestart == "changed",
 	}
 }

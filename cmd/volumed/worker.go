@@ -67,7 +67,7 @@ func (a *app) work(ctx context.Context, name string) error {
 		Parent:     parent{a.parent},
 		Log:        log,
 	})
-	return a.untilStopped(ctx, func(ctx context.Context) error { return withConsole(ctx, cfg, w, log) })
+	return a.untilStopped(ctx, func(ctx context.Context) error { return withConsole(ctx, cfg, console{w, log}) })
 }
 
 // lockBackend keeps a second worker of the same service from running on this

@@ -15,6 +15,9 @@ import (
 	"github.com/volumed/volumed/fault"
 )
 
+// ErrNobody is in the error of a client that found nobody on its socket.
+var ErrNobody = fault.New(fault.NotFound, "nobody listens")
+
 // Client asks the process behind one socket. It keeps no connection open.
 type Client struct {
 	path string
@@ -32,7 +35,7 @@ func NewClient(path string) *Client {
 
 // Ask sends req, as JSON, to the path of that method (GET, POST), and decodes the
 // answer into resp; nil for either means none. An error has the kind, message and
-// hint that the other side gave it. Nobody there is NotFound, a socket that is not
+// hint that the other side gave it. Nobody there is ErrNobody, of kind NotFound, a socket that is not
 // ours Invalid, no answer before the end of ctx Unavailable.
 func (c *Client) Ask(ctx context.Context, method, path string, req, resp any) error {
 	body, err := c.Open(ctx, method, path, req)
@@ -92,7 +95,7 @@ func refusal(answer *http.Response) error {
 func (c *Client) unreachable(err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fault.New(fault.NotFound, "nobody listens on %s", c.path)
+		return fault.New(fault.NotFound, "%w on %s", ErrNobody, c.path)
 	case errors.Is(err, os.ErrPermission):
 		return fault.New(fault.Invalid, "socket %s: %w", c.path, err).WithHint("ask as root, or as the user of the service")
 	default:

@@ -90,7 +90,7 @@ func TestAskAndRefuse(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	path := socket(t)
 	c := local.NewClient(path)
-	if err := c.Ask(t.Context(), "GET", "/", nil, nil); !errors.Is(err, fault.NotFound) {
+	if err := c.Ask(t.Context(), "GET", "/", nil, nil); !errors.Is(err, local.ErrNobody) || !errors.Is(err, fault.NotFound) {
 		t.Errorf("no socket: %v", err)
 	}
 	stop := serve(t, path, http.NewServeMux())

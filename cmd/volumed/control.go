@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/volumed/volumed/config"
+	"github.com/volumed/volumed/internal/local"
+	"github.com/volumed/volumed/supervisor"
+	"github.com/volumed/volumed/supervisor/lifeline"
+	"github.com/volumed/volumed/worker"
+)
+
+// control answers the operator's commands to a running supervisor.
+type control struct {
+	supervisor *supervisor.Supervisor
+	cfg        *config.Config // as it was at the start
+}
+
+// Paths of the control socket.
+const (
+	pathStatus  = "/status"
+	pathReload  = "/reload"
+	pathRestart = "/restart"
+	pathStart   = "/start"
+	pathStop    = "/stop"
+)
+
+// order is a command about one backend, or, with none, about the service.
+type order struct {
+	Backend string `json:"backend,omitempty"`
+	Fast    bool   `json:"fast,omitempty"`
+}
+
+func (c control) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET "+pathStatus, local.Handler(func(ctx context.Context, _ struct{}) (serviceStatus, error) { return c.status(ctx), nil }))
+	mux.Handle("POST "+pathReload, local.Handler(func(ctx context.Context, _ struct{}) (reloadReply, error) {
+		r, err := c.supervisor.Reload(ctx)
+		return newReloadReply(r), err
+	}))
+	mux.Handle("POST "+pathRestart, local.Handler(func(ctx context.Context, o order) (outcome, error) {
+		out, err := c.supervisor.Restart(ctx, o.Backend)
+		return newOutcome(out), err
+	}))
+	mux.Handle("POST "+pathStart, local.Handler(func(ctx context.Context, o order) (struct{}, error) {
+		return struct{}{}, c.supervisor.Start(ctx, o.Backend)
+	}))
+	mux.Handle("POST "+pathStop, local.Handler(func(ctx context.Context, o order) (struct{}, error) {
+		if o.Backend == "" {
+			return struct{}{}, c.supervisor.Shutdown(ctx, o.Fast, "by command")
+		}
+		return struct{}{}, c.supervisor.Stop(ctx, o.Backend)
+	}))
+	return mux
+}
+
+// askTimeout bounds how long a worker may take to tell its vitals.
+const askTimeout = time.Second
+
+// status is the supervisor's view, with what the workers tell of themselves.
+func (c control) status(ctx context.Context) serviceStatus {
+	s := serviceStatus{PID: os.Getpid(), Version: version, Pending: c.supervisor.Pending()}
+	children := c.supervisor.Status()
+	s.Children = make([]childStatus, len(children))
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i, child := range children {
+		s.Children[i] = newChildStatus(child)
+		if child.Role == supervisor.Worker && child.PID != 0 {
+			asking.Go(func() { s.Children[i].ask(ctx, c.cfg.Default.StatePath) })
+		}
+	}
+	asking.Wait()
+	return s
+}
+
+// ask adds what the worker tells.
+func (s *childStatus) ask(ctx context.Context, statePath string) {
+	var v worker.Vitals
+	if err := local.NewClient(lifeline.ConsolePath(statePath, s.PID)).Ask(ctx, http.MethodGet, "/vitals", nil, &v); err != nil {
+		s.Silent = err.Error()
+		return
+	}
+	s.Host, s.Epoch = v.Host, v.Epoch
+	if !v.Heartbeat.IsZero() {
+		s.HeartbeatAge = time.Since(v.Heartbeat).Seconds()
+	}
+	s.InFlight = len(v.Operations)
+	for _, lane := range v.Lanes {
+		s.Waiting += lane.Waiting
+	}
+}
