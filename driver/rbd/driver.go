@@ -26,6 +26,7 @@ type Driver struct {
 	monitors    monitors
 	sources     sources
 	questions   questions
+	fitness     fitness
 	handles     atomic.Int64 // images that are open
 	closeOnce   sync.Once
 	closeErr    error

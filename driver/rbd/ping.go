@@ -16,10 +16,12 @@ import (
 const directory = "rbd_directory"
 
 // read reads something small from the pool. A monitor alone would not tell that
-// the OSDs hang, nor that this client is blocklisted.
+// the OSDs hang, nor that this client is blocklisted. It reads what probe reads, too.
 func (l *link) read() error {
-	if _, err := l.io.Stat(directory); err != nil && errno(err) != syscall.ENOENT {
-		return classify(err, "read from the pool")
+	for _, object := range []string{directory, "rbd_id." + nobody, nobody + ".rbd"} {
+		if _, err := l.io.Stat(object); err != nil && errno(err) != syscall.ENOENT {
+			return classify(err, "read from the pool")
+		}
 	}
 	return nil
 }
@@ -35,7 +37,7 @@ const answerWithin = 2 * time.Second
 // threads, however often it is asked.
 //
 // Kind: Unavailable, with what does not answer; driver.ErrShutOut is in its chain
-// when the cluster has blocklisted one of the connections.
+// when the cluster has blocklisted one of the connections, or librbd has wedged.
 func (d *Driver) Ping(ctx context.Context) (err error) {
 	defer fault.Wrap(&err, "ping")
 	if err := ctx.Err(); err != nil {
@@ -54,6 +56,9 @@ func (d *Driver) Ping(ctx context.Context) (err error) {
 			err = e
 		}
 	}
+	if wedged := d.askLibrary(late, err == nil); err == nil {
+		err = wedged
+	}
 	if ctx.Err() != nil { // asked by somebody who has left
 		return ctx.Err()
 	}
@@ -67,7 +72,7 @@ func (l *link) askMonitor() error {
 }
 
 // questions are those of Ping.
-type questions struct{ control, data, monitor question }
+type questions struct{ control, data, monitor, controlLibrary, dataLibrary question }
 
 // question is asked at most once at a time.
 type question struct {
@@ -77,8 +82,19 @@ type question struct {
 
 // asked is a question that is under way.
 type asked struct {
+	at   time.Time
 	done chan struct{} // closed with the answer
 	err  error
+}
+
+// since is when the question was asked that is under way; zero if none is.
+func (q *question) since() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.asked == nil {
+		return time.Time{}
+	}
+	return q.asked.at
 }
 
 // ask asks the question, unless it is under way, and returns what waits for the
@@ -90,7 +106,7 @@ func (q *question) ask(ctx context.Context, d *Driver, put func() error, silent 
 		if !d.calls.enter() {
 			return func() error { return fault.New(fault.Unavailable, "the driver is closed") }
 		}
-		q.asked = &asked{done: make(chan struct{})}
+		q.asked = &asked{at: time.Now(), done: make(chan struct{})}
 		go func(a *asked) {
 			defer d.calls.leave()
 			a.err = put()

@@ -1,0 +1,78 @@
+package rbd
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+)
+
+// librbd can wedge: the cluster answers, also on the very connection, and still no
+// call to librbd comes back any more in this process. It has been met once, in a
+// process that had just taken over much work from one that was killed; its cause is
+// not known. Only a fresh process helps.
+
+// wedgedAfter is how long librbd may keep a probe while the cluster answers: three
+// times what the control connection allows a single operation.
+const wedgedAfter = 30 * time.Second
+
+// nobody is the name of no image.
+const nobody = "volumed-nobody"
+
+// probe goes the way of every call through the threads of librbd: it opens an image
+// that is not there. Whatever that says, it has come back.
+func (l *link) probe() error {
+	if img, err := rbd.OpenImageReadOnly(l.io, nobody, rbd.NoSnapshot); err == nil {
+		return img.Close()
+	}
+	return nil
+}
+
+// fitness is since when the cluster has answered everything.
+type fitness struct {
+	mu    sync.Mutex
+	since time.Time
+}
+
+// note takes in whether it has now, and returns since when it has; zero if it has not.
+func (f *fitness) note(answers bool) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !answers:
+		f.since = time.Time{}
+	case f.since.IsZero():
+		f.since = time.Now()
+	}
+	return f.since
+}
+
+// askLibrary probes librbd on both connections. It returns an error, with
+// driver.ErrShutOut in its chain, when a probe has been under way for too long while
+// the cluster has answered all the time; that one takes longer than others is none.
+func (d *Driver) askLibrary(late context.Context, clusterAnswers bool) error {
+	fit := d.fitness.note(clusterAnswers)
+	if fit.IsZero() {
+		return nil
+	}
+	answers := []func() error{
+		d.questions.controlLibrary.ask(late, d, d.control.probe, "librbd does not answer"),
+		d.questions.dataLibrary.ask(late, d, d.data.probe, "librbd does not answer"),
+	}
+	for _, answer := range answers {
+		_ = answer() // what counts is since when there is none
+	}
+	for _, q := range []*question{&d.questions.controlLibrary, &d.questions.dataLibrary} {
+		asked := q.since()
+		if asked.IsZero() || time.Since(asked) < wedgedAfter || time.Since(fit) < wedgedAfter {
+			continue
+		}
+		return fault.New(fault.Unavailable, "librbd has answered nothing in this process for %s, though the cluster has: %w",
+			time.Since(asked).Round(time.Second), driver.ErrShutOut)
+	}
+	return nil
+}
