@@ -86,11 +86,17 @@ func newArena(t *testing.T, binary string, w way) *arena {
 // configure replaces a part of the configuration.
 func (s *service) configure(old, now string) {
 	s.t.Helper()
+	s.rewrite(func(text string) string { return strings.ReplaceAll(text, old, now) })
+}
+
+// rewrite changes the configuration.
+func (s *service) rewrite(change func(string) string) {
+	s.t.Helper()
 	text, err := os.ReadFile(s.conf)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := os.WriteFile(s.conf, []byte(strings.ReplaceAll(string(text), old, now)), 0o600); err != nil {
+	if err := os.WriteFile(s.conf, []byte(change(string(text))), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 }

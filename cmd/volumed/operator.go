@@ -69,7 +69,10 @@ func (o *operator) failed(err error) error {
 func (o *operator) ask(ctx context.Context, method, path string, req, resp any) error {
 	socket := o.socket
 	if socket == "" {
-		socket = o.app.controlSocket()
+		var err error
+		if socket, err = o.app.controlSocket(); err != nil {
+			return fault.New(fault.Invalid, "%w", err).WithHint("correct it, or name the supervisor's --socket")
+		}
 	}
 	err := local.NewClient(socket).Ask(ctx, method, path, req, resp)
 	if errors.Is(err, local.ErrNobody) {
@@ -81,13 +84,16 @@ func (o *operator) ask(ctx context.Context, method, path string, req, resp any) 
 // controlSocket is the one of the configuration. It is asked also with a file that
 // has mistakes, as long as it tells where that is: to reload such a file is how an
 // operator learns of them.
-func (a *app) controlSocket() string {
-	if src, err := a.sources(); err == nil {
-		if cfg, _ := config.Parse(src); cfg.Launcher.ControlSocket != "" {
-			return cfg.Launcher.ControlSocket
-		}
+func (a *app) controlSocket() (string, error) {
+	src, err := a.sources()
+	if err != nil {
+		return "", err
 	}
-	return "/var/lib/volumed/volumed.sock"
+	cfg, err := config.Parse(src)
+	if cfg.Launcher.ControlSocket != "" {
+		return cfg.Launcher.ControlSocket, nil
+	}
+	return "", err
 }
 
 // follow waits for a command that can take long, and tells meanwhile what goes on.
