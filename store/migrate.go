@@ -20,7 +20,8 @@ type Logger interface {
 // Migrate brings the database of the URL (see Open) to the schema of this
 // program; a SQLite file that is not there is made, readable by its owner only.
 // It may be repeated, and run by several processes at once. A schema that is
-// newer is fault.Unsupported, and nothing is written.
+// newer is left as it is: nil if this program can work with it, else
+// fault.Unsupported.
 func Migrate(ctx context.Context, connection string, log Logger) (err error) {
 	t, err := parse(connection)
 	if err != nil {
@@ -49,16 +50,22 @@ func upgrade(ctx context.Context, d *dialect, db *sql.DB, log Logger) error {
 	}
 	s := newSession(ctx, d, db)
 	now := time.Now()
-	_, err = s.exec("INSERT INTO meta (singleton, database_id, created_at) VALUES (1, $1, $2) ON CONFLICT DO NOTHING",
-		uuid.NewString(), timeOf(&now))
+	_, err = s.exec(`INSERT INTO meta (singleton, database_id, created_at, compatible_since) VALUES (1, $1, $2, $3)
+		ON CONFLICT (singleton) DO UPDATE SET compatible_since = excluded.compatible_since`, uuid.NewString(), timeOf(&now), compatibleSince)
 	return err
 }
 
 // errOlder tells that there is something to migrate.
 var errOlder = errors.New("older schema")
 
+// compatibleSince is the oldest schema whose programs can work with the newest one
+// of this program. Migrations only add, so that a service can be upgraded host by
+// host, and taken back; one that does not raises this number.
+const compatibleSince = 6
+
 // checkVersion compares the schema with the one of this program: fault.Unavailable
-// and errOlder for an older one, fault.Unsupported for a newer one.
+// and errOlder for an older one, fault.Unsupported for a newer one that says of
+// itself that this program does not know enough.
 func checkVersion(s *session) error {
 	newest, err := s.d.newest()
 	if err != nil {
@@ -72,10 +79,23 @@ func checkVersion(s *session) error {
 		return fault.New(fault.Unavailable, "the schema has version %d, this program needs %d: %w", version, newest, errOlder).
 			WithHint("run volumed db-sync")
 	case version > newest:
-		return fault.New(fault.Unsupported, "the schema has version %d, this program knows %d: the database belongs to a newer version of volumed", version, newest).
-			WithHint("run the newer volumed")
+		return checkNewer(s, version, newest)
 	}
 	return nil
+}
+
+// checkNewer asks a newer schema whether this program can work with it.
+func checkNewer(s *session, version, newest int64) error {
+	var since int64
+	known, err := s.one([]any{&since}, "SELECT compatible_since FROM meta")
+	if err != nil {
+		return err
+	}
+	if known && since > 0 && newest >= since {
+		return nil
+	}
+	return fault.New(fault.Unsupported, "the schema has version %d, this program knows %d: the database belongs to a newer version of volumed", version, newest).
+		WithHint("run the newer volumed; programs that know version %d or newer can work with it", since)
 }
 
 // schemaVersion returns 0 for a database without a schema.

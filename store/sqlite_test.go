@@ -32,8 +32,18 @@ func TestFilesAreThePrivateOnesOfTheOwner(t *testing.T) {
 	}
 }
 
-// A file of a newer version is as it was after this version has refused it.
+// A file of a newer version is as it was after this version has refused it, or has
+// found that it can work with it.
 func TestNewerFileIsUntouched(t *testing.T) {
+	for name, tt := range map[string]struct {
+		since int
+		want  fault.Kind
+	}{"migrations that only added": {compatibleSince, ""}, "one that did not": {999, fault.Unsupported}} {
+		t.Run(name, func(t *testing.T) { newerFile(t, tt.since, tt.want) })
+	}
+}
+
+func newerFile(t *testing.T, since int, want fault.Kind) {
 	path := filepath.Join(t.TempDir(), "volumed.db")
 	url := "sqlite:///" + path
 	if err := Migrate(t.Context(), url, quiet{}); err != nil {
@@ -43,16 +53,22 @@ func TestNewerFileIsUntouched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)")
+	_, err = db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1); UPDATE meta SET compatible_since = $1", since)
 	if cerr := db.Close(); err != nil || cerr != nil {
 		t.Fatal(err, cerr)
 	}
 	before := checksum(t, path)
-	if _, err := Open(t.Context(), url, Options{}); fault.KindOf(err) != fault.Unsupported {
+	if err := Migrate(t.Context(), url, quiet{}); fault.KindOf(err) != want {
+		t.Errorf("Migrate: %v", err)
+	}
+	opened, err := Open(t.Context(), url, Options{})
+	if fault.KindOf(err) != want {
 		t.Errorf("Open: %v", err)
 	}
-	if err := Migrate(t.Context(), url, quiet{}); fault.KindOf(err) != fault.Unsupported {
-		t.Errorf("Migrate: %v", err)
+	if err == nil {
+		if err := opened.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	if checksum(t, path) != before {
 		t.Error("the file has changed")

@@ -47,10 +47,21 @@ func testNewerSchema(t *testing.T, url string) {
 	if err := store.Migrate(t.Context(), url, quiet{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Raw(t, url).Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
-	if err != nil {
-		t.Fatal(err)
+	change := func(statement string) {
+		t.Helper()
+		if _, err := Raw(t, url).Exec(statement); err != nil {
+			t.Fatal(err)
+		}
 	}
+	change("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)")
+	change("ALTER TABLE volumes ADD COLUMN of_a_newer_version TEXT")
+	wantKind(t, store.Migrate(t.Context(), url, quiet{}), "")
+	db, err := store.Open(t.Context(), url, store.Options{})
+	wantKind(t, err, "")
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	change("UPDATE meta SET compatible_since = 999")
 	_, err = store.Open(t.Context(), url, store.Options{})
 	wantKind(t, err, fault.Unsupported)
 	wantKind(t, store.Migrate(t.Context(), url, quiet{}), fault.Unsupported)
