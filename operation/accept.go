@@ -25,7 +25,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (volume.Operation, error
 	if err := ctx.Err(); err != nil {
 		return volume.Operation{}, err
 	}
-	d, err := e.admissible(&r)
+	d, err := e.admissible(ctx, &r)
 	if err != nil {
 		return volume.Operation{}, err
 	}
@@ -50,16 +50,28 @@ func (e *Engine) Submit(ctx context.Context, r Request) (volume.Operation, error
 }
 
 // admissible refuses what must not even be tried, and finds the method.
-func (e *Engine) admissible(r *Request) (definition, error) {
+func (e *Engine) admissible(ctx context.Context, r *Request) (definition, error) {
 	d, ok := e.methods[r.Method]
 	switch {
 	case !ok:
 		return d, fault.New(fault.Unsupported, "unknown method %s", r.Method)
 	case !r.Deadline.IsZero() && time.Now().After(r.Deadline):
 		return d, fault.New(fault.Invalid, "the deadline %s has passed", r.Deadline.Format(time.RFC3339)).WithField("deadline")
+	case d.since != "":
+		return d, e.readable(ctx, d)
 	default:
 		return d, nil
 	}
+}
+
+// readable refuses a method as long as a service lives that does not know it.
+func (e *Engine) readable(ctx context.Context, d definition) error {
+	pin, err := e.cfg.Pin(ctx)
+	if err != nil || volume.CompareVersions(d.since, pin.Version) <= 0 {
+		return err
+	}
+	return fault.New(fault.Unsupported, "%s needs records of version %s, and there are services of version %s", d.name, d.since, pin.Version).
+		WithBlockers(pin.By...).WithHint("upgrade them; volumectl service list shows the versions")
 }
 
 // enter counts an accept in, which Stop then waits for, unless the engine is closed.

@@ -26,7 +26,7 @@ type Publisher interface {
 	PublishEvent(e volume.Event)
 }
 
-// Config is what an engine needs. All fields but OnFenced and OnTrouble are required.
+// Config is what an engine needs. All fields but the functions are required.
 type Config struct {
 	Fence     Fence
 	Journal   Journal
@@ -40,6 +40,9 @@ type Config struct {
 	// slot, takes longer than a second, or a step was not answered. It must not
 	// block. It is for an owner who then asks the backend, and calls Stall.
 	OnTrouble func()
+	// Pin returns the version of the records that all who live can read. It is asked
+	// for methods that have a Since, which need it.
+	Pin func(ctx context.Context) (volume.Pin, error)
 }
 
 // Engine runs the operations of one service. It is made by New, given its

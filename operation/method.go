@@ -14,6 +14,10 @@ import (
 type Method[S any] struct {
 	// Name is the name of the method on the wire, such as create_volume.
 	Name string
+	// Since is the version of the records in which this method came; empty for the
+	// first. A service that is older would not know what to do with its operations,
+	// so while one lives they are refused.
+	Since string
 	// Resource is the type of what the operation changes.
 	Resource volume.ResourceType
 	// Lane is where the steps get their slots.
@@ -59,6 +63,7 @@ type Step[S any] struct {
 // definition is a method without its type parameter.
 type definition struct {
 	name     string
+	since    string
 	resource volume.ResourceType
 	lane     Lane
 	target   ClaimMode
@@ -91,7 +96,7 @@ func Register[S any](e *Engine, m Method[S]) {
 		panic("operation: method registered twice: " + m.Name)
 	}
 	e.methods[m.Name] = definition{
-		name: m.Name, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient,
+		name: m.Name, since: m.Since, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient,
 		bind: func(args json.RawMessage) (bound, error) { return bind(m, args) },
 	}
 }

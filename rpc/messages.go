@@ -165,6 +165,9 @@ type ServiceInfo struct {
 	volume.Service
 	Status string `json:"status"` // enabled or disabled
 	State  string `json:"state"`  // up or down, by the database's clock
+	// HoldsBack tells that others wait for its upgrade: as long as it lives, no
+	// records are written that are newer than its object_current_version.
+	HoldsBack bool `json:"holds_back,omitempty"`
 }
 
 // ServicesReply is a page of services.

@@ -131,16 +131,9 @@ func (w *Worker) tables(ctx context.Context, images []volume.Image) (t audit.Tab
 // open images for a moment.
 func (w *Worker) serviceAddrs(ctx context.Context) ([]string, error) {
 	addrs := w.driver.Addrs()
-	for f := (volume.ServiceFilter{}); ; {
-		services, next, err := w.store.Services(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range services {
-			addrs = append(addrs, s.CephAddrs...)
-		}
-		if f.Marker = next; next == "" {
-			return addrs, nil
-		}
+	services, err := w.allServices(ctx)
+	for _, s := range services {
+		addrs = append(addrs, s.CephAddrs...)
 	}
+	return addrs, err
 }

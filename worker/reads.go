@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
@@ -35,11 +36,33 @@ func (w *Worker) listServices(ctx context.Context, r rpc.ListServicesRequest) (r
 	if err != nil {
 		return rpc.ServicesReply{}, err
 	}
+	pin, err := w.pin(ctx)
 	reply := rpc.ServicesReply{Services: make([]rpc.ServiceInfo, len(services)), Next: next}
 	for i, s := range services {
 		reply.Services[i] = w.serviceInfo(s)
+		reply.Services[i].HoldsBack = slices.Contains(pin.By, s.Host)
 	}
-	return reply, nil
+	return reply, err
+}
+
+// allServices returns every service there is a row of.
+func (w *Worker) allServices(ctx context.Context) ([]volume.ServiceState, error) {
+	var all []volume.ServiceState
+	for f := (volume.ServiceFilter{}); ; {
+		services, next, err := w.store.Services(ctx, f)
+		all = append(all, services...)
+		if f.Marker = next; err != nil || next == "" {
+			return all, err
+		}
+	}
+}
+
+// pin returns the version of the records that every service which lives can read. A
+// row that nobody writes any more holds nobody back.
+func (w *Worker) pin(ctx context.Context) (volume.Pin, error) {
+	services, err := w.allServices(ctx)
+	down := w.live().ServiceDownTime
+	return volume.PinOf(services, func(s volume.ServiceState) bool { return s.Age <= down && s.Phase != volume.Stopped }), err
 }
 
 // serviceInfo tells what the row of a service means. A service that has not

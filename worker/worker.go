@@ -164,7 +164,7 @@ func (w *Worker) open(ctx context.Context) error {
 	w.events = rpc.NewEvents(w.conn)
 	w.engine = operation.New(operation.Config{
 		Fence: w.fence, Journal: w.store, Publisher: publisher{w}, Lanes: w.cfg.Lanes, Log: w.log.Named("operation"),
-		OnFenced: w.overtaken, OnTrouble: w.trouble,
+		OnFenced: w.overtaken, OnTrouble: w.trouble, Pin: w.pin,
 	})
 	w.register(w.engine)
 	claimed := 0

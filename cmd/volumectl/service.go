@@ -35,10 +35,14 @@ func (a *app) serviceList() *cobra.Command {
 }
 
 func servicesTable(all []rpc.ServiceInfo) table {
-	t := table{head: []string{"BINARY", "HOST", "ZONE", "STATUS", "STATE", "UPDATED AT", "PHASE", "REASON"}}
+	t := table{head: []string{"BINARY", "HOST", "ZONE", "STATUS", "STATE", "UPDATED AT", "PHASE", "RECORDS", "REASON"}}
 	for _, s := range all {
+		records := s.ObjectCurrentVersion
+		if s.HoldsBack {
+			records += " (holds back)"
+		}
 		t.rows = append(t.rows, []string{
-			s.Binary, s.Host, s.AvailabilityZone, s.Status, s.State, stamp(s.UpdatedAt), string(s.Phase), or(s.Reason, s.DisabledReason),
+			s.Binary, s.Host, s.AvailabilityZone, s.Status, s.State, stamp(s.UpdatedAt), string(s.Phase), records, or(s.Reason, s.DisabledReason),
 		})
 	}
 	return t
