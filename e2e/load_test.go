@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -16,7 +18,9 @@ import (
 // load is requests of all kinds to every backend, at a steady rate. Each caller
 // makes a volume, takes a snapshot, clones, and removes all of it again.
 type load struct {
-	s     *service
+	s       *service
+	repeats bool
+
 	stop  context.CancelFunc
 	pace  <-chan time.Time
 	tick  *time.Ticker
@@ -27,13 +31,19 @@ type load struct {
 	errs  []error
 }
 
+// How requests of a load are sent.
+const (
+	once     = false
+	repeated = true // as long as nobody is there to answer, under the same request id
+)
+
 // load begins with so many requests a second. A request that fails is a failure of
 // the test.
-func (s *service) load(rate int) *load {
+func (s *service) load(rate int, repeats bool) *load {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	tick := time.NewTicker(time.Second / time.Duration(rate))
-	l := &load{s: s, stop: stop, pace: tick.C, tick: tick}
+	l := &load{s: s, stop: stop, pace: tick.C, tick: tick, repeats: repeats}
 	const callers = 10
 	for n := range callers {
 		l.all.Go(func() {
@@ -86,7 +96,12 @@ func (l *load) ask(ctx context.Context, what string, request func(context.Contex
 		return false
 	}
 	began := time.Now()
-	err := request(context.WithoutCancel(ctx), rpc.CallOptions{Wait: patience, RequestID: uuid.NewString()})
+	terms := rpc.CallOptions{Wait: patience, RequestID: uuid.NewString()}
+	err := request(context.WithoutCancel(ctx), terms)
+	for l.repeats && errors.Is(err, fault.Unavailable) && time.Since(began) < patience {
+		<-l.pace
+		err = request(context.WithoutCancel(ctx), terms)
+	}
 	took := time.Since(began)
 	l.done.Add(1)
 	l.mu.Lock()

@@ -93,7 +93,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	s := started(t, options{backends: 2})
 	reloads := extent(t, "VOLUMED_TEST_RELOADS", 5)
 	before := s.pids()
-	l := s.load(50)
+	l := s.load(50, once)
 	old := "rbd_user = "
 	for n := range reloads {
 		size := []string{"8", "2"}[n%2]

@@ -34,12 +34,13 @@ const patience = time.Minute
 
 // service is a volumed of the test's own, with its backends on pools of its own.
 type service struct {
-	t     *testing.T
-	ceph  *testenv.CephEnv
-	pools []string // of rbd0, rbd1, …
-	conf  string
-	state string
-	log   *syncBuffer
+	t      *testing.T
+	ceph   *testenv.CephEnv
+	pools  []string // of rbd0, rbd1, …
+	broker string   // URL of an external one; empty for the embedded bus
+	conf   string
+	state  string
+	log    *syncBuffer
 
 	binary string   // testenv.Binary unless given
 	env    []string // more than this process has
@@ -66,7 +67,7 @@ type options struct {
 // newService writes a configuration; start begins.
 func newService(t *testing.T, o options) *service {
 	t.Helper()
-	s := &service{t: t, ceph: testenv.Ceph(t), log: &syncBuffer{}, pools: o.pools}
+	s := &service{t: t, ceph: testenv.Ceph(t), log: &syncBuffer{}, pools: o.pools, broker: o.nats}
 	for len(s.pools) < max(o.backends, 1) {
 		s.pools = append(s.pools, s.ceph.NewPool(t))
 	}
@@ -175,6 +176,9 @@ func (s *service) backend(i int) string { return fmt.Sprintf("%s@rbd%d", host, i
 
 func (s *service) url() string {
 	s.t.Helper()
+	if s.broker != "" {
+		return s.broker
+	}
 	var url []byte
 	s.eventually("the bus tells its address", func() (err error) {
 		url, err = os.ReadFile(filepath.Join(s.state, "bus.url"))

@@ -2,6 +2,8 @@ package testenv
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,43 +17,87 @@ import (
 // it, and with tags such as crashpoints beside those that go-ceph needs.
 func Binary(t testing.TB, tags ...string) string {
 	t.Helper()
-	return build(t, "volumed", true, raceDetector(), tags)
+	return build(t, variant{name: "volumed", cgo: true, race: raceDetector(), tags: tags})
 }
 
 // QuickBinary is Binary without the race detector in any case, for tests that start hundreds of processes.
 func QuickBinary(t testing.TB, tags ...string) string {
 	t.Helper()
-	return build(t, "volumed", true, false, tags)
+	return build(t, variant{name: "volumed", cgo: true, tags: tags})
 }
 
-// Volumectl returns the path of a volumectl built from the tree as it is now: without cgo, as it is shipped.
-func Volumectl(t testing.TB) string {
-	t.Helper()
-	return build(t, "volumectl", false, false, nil)
-}
-
-// build leaves the binary in a place that is kept between runs: go build does nothing when it is up to date.
-func build(t testing.TB, name string, cgo, race bool, tags []string) string {
+// NextBinary is Binary of a version that is to come: the tree as it is now, with the changes of the files that are
+// given, by their paths in the tree. A change of a file that there is not gets nothing to change.
+func NextBinary(t testing.TB, changes map[string]func(text string) string) string {
 	t.Helper()
 	root, err := repoRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"build"}
-	if cgo {
+	dir := t.TempDir()
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, change := range changes {
+		path := filepath.Join(root, name)
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		replaced := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
+		if err := os.WriteFile(replaced, []byte(change(string(text))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay.Replace[path] = replaced
+	}
+	data, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return build(t, variant{name: "volumed", cgo: true, race: raceDetector(), overlay: path})
+}
+
+// Volumectl returns the path of a volumectl built from the tree as it is now: without cgo, as it is shipped.
+func Volumectl(t testing.TB) string {
+	t.Helper()
+	return build(t, variant{name: "volumectl"})
+}
+
+// variant is one way to build a command.
+type variant struct {
+	name      string
+	cgo, race bool
+	tags      []string
+	overlay   string // path of a file for go build -overlay
+}
+
+// build leaves the binary in a place that is kept between runs: go build does nothing when it is up to date.
+func build(t testing.TB, v variant) string {
+	t.Helper()
+	root, err := repoRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, tags := []string{"build"}, v.tags
+	if v.cgo {
 		tags = append([]string{cephTag(t, root)}, tags...)
 	}
-	if race {
+	if v.race {
 		args = append(args, "-race")
 	}
-	variant := strings.Join(append(args, tags...), "-")
-	path := filepath.Join(root, ".dev", variant, name)
+	place := strings.Join(append(args, tags...), "-")
+	if v.overlay != "" {
+		args, place = append(args, "-overlay", v.overlay), place+"-next"
+	}
+	path := filepath.Join(root, ".dev", place, v.name)
 	unlock := lockDir(t, filepath.Dir(path))
 	defer unlock()
-	args = append(args, "-tags", strings.Join(tags, ","), "-o", path, "./cmd/"+name)
+	args = append(args, "-tags", strings.Join(tags, ","), "-o", path, "./cmd/"+v.name)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = root
-	if !cgo {
+	if !v.cgo {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
