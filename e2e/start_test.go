@@ -126,16 +126,7 @@ func TestSupervisorKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-s.ended
-	for _, p := range children {
-		s.eventually("the end of "+p.line, func() error {
-			// A zombie is gone, too: it waits for whoever inherits orphans here.
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-			if err == nil && !strings.Contains(string(stat), ") Z ") {
-				return fmt.Errorf("pid %d lives", p.pid)
-			}
-			return nil
-		})
-	}
+	s.gone(patience, children)
 	s.conn.Close()
 	s.conn = nil
 	s.start()
