@@ -14,15 +14,17 @@ import (
 type Problem struct {
 	// File is the path as it was given, or "environment NAME", or empty where
 	// there is no single place.
-	File string
+	File string `json:"file"`
 	// Line counts from 1; 0 means the whole file.
-	Line int
+	Line int `json:"line"`
 	// Section and Option name what it is about, where that is known.
-	Section, Option string
+	Section string `json:"section"`
+	Option  string `json:"option"`
 	// Reason says what is wrong, Hint what to write instead.
-	Reason, Hint string
+	Reason string `json:"reason"`
+	Hint   string `json:"hint"`
 	// Warning is true when the load went on without harm.
-	Warning bool
+	Warning bool `json:"warning"`
 }
 
 // Error returns "FILE:LINE: [section] option: reason; hint" without the parts

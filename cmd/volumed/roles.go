@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -10,10 +9,8 @@ import (
 	"github.com/oklog/run"
 	"github.com/spf13/cobra"
 
-	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/internal/bus"
 	"github.com/volumed/volumed/store"
-	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
 // untilStopped runs a role until the process is asked to stop, or its parent has
@@ -100,37 +97,4 @@ func (a *app) dbSyncCommand() *cobra.Command {
 			}))
 		},
 	}
-}
-
-func (a *app) checkConfigCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "check-config", Args: cobra.NoArgs,
-		Short: "Report every problem of the configuration, with file and line",
-		RunE: func(*cobra.Command, []string) error {
-			_, cfg, err := a.load()
-			if err != nil {
-				return exit(err)
-			}
-			return reportConfig(cfg)
-		},
-	}
-}
-
-// reportConfig prints what there is to say about a configuration that loads.
-// Problems of single backends make it fail, since those would not start.
-func reportConfig(cfg *config.Config) error {
-	for _, p := range cfg.Problems() {
-		fmt.Fprintln(os.Stderr, p.Error())
-	}
-	started := 0
-	for i := range cfg.Backends {
-		if cfg.Backends[i].Err == nil {
-			started++
-		}
-	}
-	fmt.Printf("%d of %d backends can start\n", started, len(cfg.Backends))
-	if started < len(cfg.Backends) {
-		return &exitError{code: lifeline.ExitConfig}
-	}
-	return nil
 }
