@@ -37,6 +37,7 @@ var importRules = []struct {
 	{"worker", []string{"store/…", "database/sql", nats, goCeph}, "the business uses interfaces of its own"},
 	{"supervisor/…", []string{"config/…", "driver/…", "store/…", "rpc/…", "worker/…", "operation/…"}, "the parent has nothing to lose and can always restart a child"},
 	{"internal/crashpoint", []string{"./…"}, "a leaf, so that every package can have crash points"},
+	{"internal/manual", []string{"./…"}, "pages are made from commands, whatever those do"},
 }
 
 // homes say which packages alone may import a library.

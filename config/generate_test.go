@@ -75,7 +75,7 @@ rbd_ceph_conf = /etc/ceph/ceph.conf
 
 func sampleOption(o *option) string {
 	facts := []string{o.typeName()}
-	for _, fact := range []string{unit(o), bounds(o)} {
+	for _, fact := range []string{o.unitName(), o.bounds()} {
 		if fact != "" {
 			facts = append(facts, fact)
 		}
@@ -93,7 +93,7 @@ func sampleOption(o *option) string {
 	case o.def == "":
 		assignment = "; " + o.name + " ="
 	}
-	return fmt.Sprintf("\n; %s\n; (%s)\n%s\n", strings.ReplaceAll(sampleHelp(o), "`", ""), strings.Join(facts, "; "), assignment)
+	return fmt.Sprintf("\n; %s\n; (%s)\n%s\n", strings.ReplaceAll(o.meaning(), "`", ""), strings.Join(facts, "; "), assignment)
 }
 
 func orUnset(s string) string {
@@ -101,31 +101,6 @@ func orUnset(s string) string {
 		return "unset"
 	}
 	return s
-}
-
-func unit(o *option) string {
-	if o.kind == seconds || o.kind == duration {
-		return "s"
-	}
-	return o.unit
-}
-
-func bounds(o *option) string {
-	var parts []string
-	if o.min != nil {
-		parts = append(parts, fmt.Sprintf("min %d", *o.min))
-	}
-	if o.max != nil {
-		parts = append(parts, fmt.Sprintf("max %d", *o.max))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func sampleHelp(o *option) string {
-	if o.idle {
-		return o.help + " Without effect in this version."
-	}
-	return o.help
 }
 
 type docSection struct {
@@ -163,7 +138,7 @@ func documented(t *table, title string) docSection {
 			quiet = append(quiet, "`"+o.name+"`")
 			continue
 		}
-		s.Options = append(s.Options, docOption{o.name, docType(o), unit(o), docDefault(o), bounds(o), docHelp(o)})
+		s.Options = append(s.Options, docOption{o.name, docType(o), o.unitName(), docDefault(o), o.bounds(), docHelp(o)})
 	}
 	s.Ignored = strings.Join(quiet, ", ")
 	return s

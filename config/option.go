@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // kind is the type of an option: how its text is read and what it becomes.
 type kind int
@@ -57,6 +60,34 @@ func (o *option) typeName() string {
 		name = strings.Join(o.choices, " or ")
 	}
 	return name
+}
+
+// unitName is the unit of the number that the option is written as.
+func (o *option) unitName() string {
+	if o.kind == seconds || o.kind == duration {
+		return "s"
+	}
+	return o.unit
+}
+
+// bounds says which numbers are allowed, as far as they are bounded.
+func (o *option) bounds() string {
+	var parts []string
+	if o.min != nil {
+		parts = append(parts, fmt.Sprintf("min %d", *o.min))
+	}
+	if o.max != nil {
+		parts = append(parts, fmt.Sprintf("max %d", *o.max))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// meaning is the help, with what must be known of an option without effect.
+func (o *option) meaning() string {
+	if o.idle {
+		return o.help + " Without effect in this version."
+	}
+	return o.help
 }
 
 // table is the options of one section, or of one class of sections.

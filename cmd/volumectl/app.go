@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -17,6 +16,9 @@ import (
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 )
+
+// version is set by the build.
+var version = "0.0.0-dev"
 
 // busFile is where the embedded bus of the default state_path tells its address.
 const busFile = "/var/lib/volumed/bus.url"
@@ -66,7 +68,7 @@ NATS_CA, NATS_CERT and NATS_KEY name files with credentials where they are neede
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nobody answers, 4 still running at
 the end of the wait.`,
-		Version: version(), SilenceErrors: true, SilenceUsage: true,
+		Version: version, SilenceErrors: true, SilenceUsage: true,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.nats, "nats", "", "address of the NATS server")
@@ -75,6 +77,7 @@ the end of the wait.`,
 	flags.StringVar(&a.user, "user", "", "user that the request is made for")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(a.serviceNoun(), a.backendNoun(), a.volumeNoun(), a.snapshotNoun(), a.attachmentNoun(), a.operationNoun(), a.auditNoun())
+	root.AddCommand(manualCommand())
 	return root
 }
 
@@ -151,12 +154,4 @@ func (a *app) address() (string, error) {
 		return "", &exitError{exitNobody, fault.New(fault.Unavailable, "no address of a NATS server: %w", err).
 			WithHint("start volumed, or give an address with --nats or NATS_URL")}
 	}
-}
-
-// version returns the version that the program was built as.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

@@ -12,7 +12,7 @@ import (
 
 func crashPointsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "crash-points", Args: cobra.NoArgs,
+		Use: "crash-points", Args: cobra.NoArgs, Hidden: !crashpoint.Enabled,
 		Short: "List the points at which VOLUMED_CRASH_AT makes a process kill itself",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !crashpoint.Enabled {

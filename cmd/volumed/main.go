@@ -95,5 +95,6 @@ supervisor that keeps them running. Without a command it is that supervisor.`,
 	root.PersistentFlags().StringArrayVar(&a.dirs, "config-dir", nil, "directory whose *.conf files are read in order; may be given more than once")
 	root.AddCommand(a.operatorCommands()...)
 	root.AddCommand(a.workerCommand(), a.busCommand(), a.dbSyncCommand(), a.checkConfigCommand(), crashPointsCommand())
+	root.AddCommand(manualCommand())
 	return root
 }
