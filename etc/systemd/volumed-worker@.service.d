@@ -1,0 +1,1 @@
+volumed.service.d
