@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test chaos lint bench demo generate fmt clean
+.PHONY: help deps build run test chaos lint bench demo package test-package generate fmt clean
 
 # Further build tags, such as crashpoints.
 TAGS ?=
@@ -15,7 +15,7 @@ go_tags = $(or $(shell scripts/ceph-tag),$(error scripts/ceph-tag failed, see ab
 lint_tool = $(CURDIR)/bin/tools/golangci-lint
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps:
 	@scripts/install-deps
@@ -48,6 +48,14 @@ bench: build ## each figure beside its floor, measured in the same run
 
 demo: build ## a tour on real Ceph that checks every claim from outside
 	@scripts/demo
+
+package: deps ## .deb and .rpm in dist, with units, manual pages and completions
+	@scripts/install-deps --package
+	@scripts/package '$(version)'
+
+test-package: deps ## the packages: lintian, systemd, then install, serve, upgrade and purge in a fresh Debian; takes root
+	@scripts/install-deps --package
+	@scripts/test-package '$(version)'
 
 generate: ## generated files: JSON Schemas, the sample configuration
 	go generate ./...
