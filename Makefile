@@ -40,7 +40,7 @@ lint: deps ## formatting, vet, golangci-lint, shellcheck, go.mod
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted; make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet -tags '$(go_tags)' ./...
 	$(lint_tool) run --build-tags '$(go_tags)' ./...
-	shellcheck -x $$(git ls-files scripts) .ci/run
+	shellcheck -x $$(git ls-files scripts etc/package) .ci/run
 	go mod tidy -e -diff
 
 bench: build ## each figure beside its floor, measured in the same run

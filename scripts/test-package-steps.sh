@@ -135,6 +135,8 @@ installs() {
 root volumed 750 /etc/volumed/volumed.conf.d
 volumed volumed 750 /var/lib/volumed
 volumed volumed 750 /var/log/volumed" inside stat -c '%U %G %a %n' /etc/volumed/volumed.conf{,.d} /var/{lib,log}/volumed
+	check "install of logrotate" apt install logrotate
+	check "logrotate takes its configuration" inside logrotate -d /etc/logrotate.d/volumed
 	says "volumed tells its version" " $stamp " inside volumed --version
 	says "volumectl tells its version" " $stamp" inside volumectl --version
 }
@@ -204,9 +206,9 @@ worker_unit() {
 	check "a bus beside" inside systemd-run -q --unit bus -p User=volumed -p Type=notify volumed bus
 	check "start of one worker" inside systemctl start volumed-worker@rbd0
 	serves volumed-worker@rbd0.service
-	check "stop of the bus" inside systemctl stop volumed-worker@rbd0 bus
-	check "start of one worker without a bus" inside systemctl start --no-block volumed-worker@rbd0
-	check "start of the whole" inside systemctl start volumed
+	check "stop of the bus" inside systemctl stop bus
+	is "the worker waits for it" active inside systemctl is-active volumed-worker@rbd0
+	check "start of the whole" inside timeout 120 systemctl start volumed
 	is "it has ended the worker's unit" inactive inside systemctl is-active volumed-worker@rbd0
 	serves "volumed.service again"
 }

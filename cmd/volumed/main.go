@@ -86,7 +86,10 @@ func (a *app) command() *cobra.Command {
 		Short: "Volumes on Ceph RBD, served over NATS",
 		Long: `volumed runs the volume service of this host: one worker process for every
 backend in enabled_backends, a message bus if none is configured, and the
-supervisor that keeps them running. Without a command it is that supervisor.`,
+supervisor that keeps them running. Without a command it is that supervisor.
+
+Exit codes: 0 stopped as asked, 1 error, 64 wrong usage, 69 something is away or
+taken, 78 configuration.`,
 		Version: fmt.Sprintf("%s %s %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
 		Args:    cobra.NoArgs, SilenceErrors: true, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.supervise(cmd.Context()) },
