@@ -162,7 +162,8 @@ unconfigured() {
 configure() {
 	local root=/mnt/machine/root
 	inside install -d /etc/ceph
-	printf '[global]\nmon_host = %s\n' "$(awk '$1 == "mon_host" { print $3 }' /mnt/ceph/ceph.conf)" >"$root/etc/ceph/ceph.conf"
+	# What clients are often told to write elsewhere is refused to this one, and must not keep it from working.
+	printf '[global]\nmon_host = %s\n[client]\nadmin_socket = /run/ceph/volumed.asok\nlog_file = /var/log/ceph/volumed.log\n' "$(awk '$1 == "mon_host" { print $3 }' /mnt/ceph/ceph.conf)" >"$root/etc/ceph/ceph.conf"
 	ceph -c /mnt/ceph/ceph.conf auth get client.volumed -o "$root/etc/ceph/ceph.client.volumed.keyring" 2>/dev/null
 	inside chgrp volumed /etc/ceph/ceph.client.volumed.keyring
 	inside chmod 640 /etc/ceph/ceph.client.volumed.keyring
