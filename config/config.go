@@ -9,6 +9,7 @@ type Config struct {
 	Database Database
 	NATS     NATS
 	Launcher Launcher
+	Reports  Reports
 	// Backends are the enabled ones in the order of enabled_backends. Of a name
 	// that is there twice, the second has Err.
 	Backends []Backend
@@ -100,6 +101,13 @@ type Launcher struct {
 	WarmTimeout      time.Duration `conf:"warm_timeout"`
 	DBSyncTimeout    time.Duration `conf:"db_sync_timeout"`
 	ControlSocket    string        `conf:"control_socket"` // absolute
+}
+
+// Reports holds [oslo_reports].
+type Reports struct {
+	LogDir           string        `conf:"log_dir"`            // absolute; empty: stderr
+	FileEventHandler string        `conf:"file_event_handler"` // absolute; empty: none
+	FileEventEvery   time.Duration `conf:"file_event_handler_interval"`
 }
 
 // Backend returns the enabled backend of that name.

@@ -31,8 +31,8 @@ var defaultTable = table{defaultSection, OfService, append([]option{
 	{name: "log_file", old: []string{"logfile"}, help: "File to log to instead of stderr; relative to log_dir."},
 	{name: "log_dir", old: []string{"logdir"}, help: "Directory of the log file; alone, the file is `volumed.log` in it."},
 	{name: "use_json", kind: boolean, def: "false", help: "Log lines are JSON objects."},
-	{name: "log_options", idle: true, kind: boolean, def: "true", help: "Log all options at level DEBUG at start, secrets as `***`."},
-	{name: "default_log_levels", idle: true, kind: list, check: checkLevels, help: "Levels of single loggers: `name=LEVEL`, …"},
+	{name: "log_options", kind: boolean, def: "true", help: "Log all options at level DEBUG at start, secrets as `***`."},
+	{name: "default_log_levels", kind: list, check: checkLevels, help: "Levels of single loggers and those below them: `name=LEVEL`, …; names in docs/logs.md."},
 
 	{name: "log_config_append", kind: ignored, old: []string{"log_config"}, warn: "files of Python's logging are not read; use debug, log_file and default_log_levels"},
 }, ignore(`

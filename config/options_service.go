@@ -52,8 +52,15 @@ var launcherTable = table{"launcher", OfSupervisor, []option{
 	{name: "control_socket", reach: OfService, def: "$state_path/volumed.sock", check: checkSocket, help: "Socket of status, reload and the like. Absolute, at most 107 bytes."},
 }}
 
+// reportsTable is [oslo_reports].
+var reportsTable = table{"oslo_reports", []option{
+	{name: "log_dir", check: checkAbsolute, help: "Directory of the reports about running processes. Empty: they go to stderr."},
+	{name: "file_event_handler", check: checkAbsolute, help: "A file; to touch or create it asks for a report of all processes. Empty: none is watched."},
+	{name: "file_event_handler_interval", kind: seconds, def: "1", min: ptr(1), help: "Time between two looks at that file."},
+}}
+
 // tables are the sections with options of the service, in the order of docs.
-var tables = []*table{&defaultTable, &databaseTable, &natsTable, &launcherTable}
+var tables = []*table{&defaultTable, &databaseTable, &natsTable, &launcherTable, &reportsTable}
 
 // backendDefaults is the section whose options count for every backend.
 const backendDefaults = "backend_defaults"
@@ -64,7 +71,7 @@ var ignoredSections = []string{
 	"coordination", "cors", "fc-zone-manager", "glance", "healthcheck", "key_manager",
 	"keystone_authtoken", "nova", "os_brick", "oslo_concurrency", "oslo_limit", "oslo_messaging_amqp",
 	"oslo_messaging_kafka", "oslo_messaging_metrics", "oslo_messaging_notifications",
-	"oslo_messaging_rabbit", "oslo_messaging_zmq", "oslo_middleware", "oslo_policy", "oslo_reports",
+	"oslo_messaging_rabbit", "oslo_messaging_zmq", "oslo_middleware", "oslo_policy",
 	"oslo_versionedobjects", "privsep", "privsep_osbrick", "profiler", "sample_castellan_source",
 	"sample_remote_file_source", "service_user", "ssl", "vault",
 }

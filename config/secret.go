@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// shortestKey is the length of the shortest secret that stands alone.
+const shortestKey = 40
+
 // masked stands for every secret.
 const masked = "***"
 
@@ -46,12 +49,17 @@ func sealed(secret string) string {
 var (
 	urlScheme  = regexp.MustCompile(`(^|[\s,'"(=])([A-Za-z][A-Za-z0-9+.-]*://)`)
 	secretPair = regexp.MustCompile(`(?i)\b([a-z_]*(?:password|passwd|secret|token))=[^&\s]+`)
+	// Keys of cephx, and seeds of NATS with their prefixes for all kinds of keys.
+	bareKey = regexp.MustCompile(`AQ[A-Za-z0-9+/]{36}==|\bS[A-Z][A-Z2-7]{56}\b`)
 )
 
-// Mask returns text with the passwords of all URLs in it, and the values of
-// password=, secret= and token= pairs, as "***". A password ends at the last @
+// Mask returns text with the passwords of all URLs in it, the values of password=,
+// secret= and token= pairs, keys of Ceph and seeds of NATS as "***". A password ends at the last @
 // before the next URL, so one with unescaped / or @ or blanks is hidden whole.
 func Mask(text string) string {
+	if len(text) < shortestKey && !strings.ContainsAny(text, ":=") {
+		return text // most values in a log are words and ids
+	}
 	starts := urlScheme.FindAllStringSubmatchIndex(text, -1)
 	var b strings.Builder
 	done := 0
@@ -65,7 +73,8 @@ func Mask(text string) string {
 		done = end
 	}
 	b.WriteString(text[done:])
-	return secretPair.ReplaceAllString(b.String(), "$1="+masked)
+	pairs := secretPair.ReplaceAllString(b.String(), "$1="+masked)
+	return bareKey.ReplaceAllString(pairs, masked)
 }
 
 // maskURL hides the password in "user:password@host…". A user name alone is a

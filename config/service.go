@@ -15,6 +15,7 @@ func (p *parser) service() {
 	p.section("database", &c.Database)
 	nats := p.section("nats", &c.NATS)
 	launcher := p.section("launcher", &c.Launcher)
+	p.section("oslo_reports", &c.Reports)
 
 	p.checkDefault(def)
 	p.normalizeDatabase()
