@@ -122,7 +122,7 @@ func (e *Engine) Recover(ctx context.Context) (int, error) {
 func (e *Engine) adopt(op volume.Operation) *Task {
 	d, b, err := e.bindOperation(&op)
 	if err != nil {
-		e.cfg.Log.Error("cannot take up operation", "operation", op.ID, "method", op.Method, "error", err)
+		e.cfg.Log.Error("cannot take up operation", "operation", op.ID, "request_id", op.RequestID, "method", op.Method, "error", err)
 		return nil
 	}
 	t := newTask(e, d, b, op)

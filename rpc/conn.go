@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/spell"
 )
 
 // ConnConfig says which NATS server to talk to, and how. The zero value of a
@@ -42,12 +43,16 @@ type ConnConfig struct {
 type Conn struct {
 	nc   *nats.Conn
 	log  hclog.Logger
+	told *spell.Log // of what a broken connection does to every write
 	link *link
 	name string // of the server, without secrets
 }
 
 // connectTimeout bounds one attempt to connect.
 const connectTimeout = 2 * time.Second
+
+// lull is how long a trouble must not show to be over.
+const lull = 10 * time.Second
 
 // Connect opens a connection. Without FailFast an error means that the
 // configuration is wrong (fault.Invalid: files that are missing, a URL that is
@@ -58,7 +63,8 @@ func Connect(ctx context.Context, cfg ConnConfig, log hclog.Logger) (*Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{log: log.Named("nats"), link: newLink(), name: name}
+	log = log.Named("nats")
+	c := &Conn{log: log, told: spell.New(log, lull), link: newLink(), name: name}
 	opts, err := c.options(ctx, cfg)
 	if err != nil {
 		return nil, err

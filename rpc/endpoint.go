@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
@@ -134,17 +135,17 @@ func (s *Server) answer(e *endpoint, req request, call Call, reply any, err erro
 		s.note(e.Name, call, err)
 		out.Header, out.Data = encodeError(err)
 	}
-	s.send(out)
+	s.send(out, "method", e.Name, "request_id", call.RequestID)
 }
 
-// send publishes an answer; one that cannot be sent is logged, since its caller
-// will ask again.
-func (s *Server) send(msg *nats.Msg) {
+// send publishes an answer. That answers cannot be sent is logged, with the pairs of
+// the first of them: their callers will ask again.
+func (s *Server) send(msg *nats.Msg, pairs ...any) {
 	if msg.Subject == "" {
 		return // the caller wants no answer
 	}
 	if err := s.conn.publish(msg); err != nil {
-		s.log.Warn("answer not sent", "error", err)
+		s.conn.told.Note(answerTrouble, hclog.Warn, "answer not sent", append(pairs, "error", err)...)
 	}
 }
 
@@ -175,5 +176,5 @@ func (s *Server) refuseUnknown(tree string, m *nats.Msg) {
 		err = err.WithHint("did you mean %q?", near)
 	}
 	header, body := encodeError(err)
-	s.send(&nats.Msg{Subject: m.Reply, Header: header, Data: body})
+	s.send(&nats.Msg{Subject: m.Reply, Header: header, Data: body}, "method", clip(name))
 }

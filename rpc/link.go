@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/nats-io/nats.go"
 
 	"github.com/volumed/volumed/fault"
@@ -156,6 +157,7 @@ func (c *Conn) confirm(ctx context.Context, before error) error {
 
 func (c *Conn) connected(*nats.Conn) {
 	c.log.Info("connected", "server", c.name)
+	c.told.End(connectionTrouble)
 	c.link.change(false)
 }
 
@@ -171,14 +173,25 @@ func (c *Conn) closed(*nats.Conn) {
 	c.link.change(true)
 }
 
+// Keys of troubles. A refused permission does not go by itself.
+const (
+	connectionTrouble = "connection"
+	permissionTrouble = "permission"
+	answerTrouble     = "answer"
+)
+
 // failed reports what NATS tells between requests: a refused permission, a
 // subscription whose messages were dropped, credentials that expired.
 func (c *Conn) failed(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if sub != nil {
-		c.log.Error("subscription trouble", "subject", sub.Subject, "error", err)
+		c.told.Note(sub.Subject, hclog.Error, "subscription trouble", "subject", sub.Subject, "error", err)
 		return
 	}
-	c.log.Error("connection trouble", "server", c.name, "error", err)
+	key := connectionTrouble
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		key = permissionTrouble
+	}
+	c.told.Note(key, hclog.Error, "connection trouble", "server", c.name, "error", err)
 }
 
 func (c *Conn) lameDuck(*nats.Conn) {

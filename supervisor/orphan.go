@@ -7,8 +7,13 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
+
+// orphanLull is when an orphan that was tried to be killed is out of the way.
+const orphanLull = 10 * lockRetry
 
 // endOrphan kills the holder of a lock if it is a child of an earlier supervisor
 // that has outlived its grace. A worker that a person runs in the foreground
@@ -22,9 +27,9 @@ func (s *Supervisor) endOrphan(c *child, held *lifeline.HeldError) {
 	killed, err := killHolder(held)
 	switch {
 	case err != nil:
-		s.log.Error("orphan of an earlier supervisor cannot be killed", "backend", c.Name, "holder", held.Holder.PID, "error", err)
+		s.told.Note(c.Name, hclog.Error, "orphan of an earlier supervisor cannot be killed", "backend", c.Name, "holder", held.Holder.PID, "error", err)
 	case killed:
-		s.log.Warn("killed an orphan of an earlier supervisor", "backend", c.Name, "holder", held.Holder.PID)
+		s.told.Note(c.Name, hclog.Warn, "killed an orphan of an earlier supervisor", "backend", c.Name, "holder", held.Holder.PID)
 	}
 }
 

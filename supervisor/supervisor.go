@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/volumed/volumed/internal/spell"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
@@ -21,6 +22,7 @@ import (
 type Supervisor struct {
 	cfg       Config
 	log       hclog.Logger
+	told      *spell.Log // of what is tried again and again
 	published atomic.Pointer[published]
 	settled   chan struct{}
 	commands  chan func(now time.Time) // from other goroutines, carried out by the loop
@@ -88,6 +90,7 @@ func New(cfg Config, log hclog.Logger) (*Supervisor, error) {
 		jitter: rand.Float64,
 		oom:    newOOMCounter(os.DirFS("/")),
 	}
+	s.told = spell.New(s.log, orphanLull)
 	now := time.Now()
 	add := func(role Role, specs ...Spec) {
 		for _, spec := range specs {

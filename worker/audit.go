@@ -77,7 +77,7 @@ func (w *Worker) audit(ctx context.Context, t *operation.Task, a *auditing) erro
 		Images: len(images), Volumes: len(tables.Volumes), Snapshots: len(tables.Snapshots),
 	}
 	audit.Summarize(&row, findings)
-	w.log.Info("audit", "audit", row.ID, "images", row.Images, "volumes", row.Volumes, "drift", row.Drift, "notes", row.Notes, "repairs", row.Repairs)
+	w.log.Info("audit", "audit", row.ID, "operation", row.OperationID, "request_id", t.Operation().RequestID, "images", row.Images, "volumes", row.Volumes, "drift", row.Drift, "notes", row.Notes, "repairs", row.Repairs)
 	return w.store.SaveAudit(ctx, w.fence, &row, findings)
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/volumed/volumed/operation"
 )
 
@@ -110,8 +112,12 @@ const pruneInterval = time.Hour
 func (w *Worker) pruning(ctx context.Context) {
 	prune := func() {
 		n, err := w.store.Prune(ctx, time.Now().Add(-w.live().Retention))
-		if err != nil && ctx.Err() == nil {
-			w.log.Warn("old operations not removed", "error", err)
+		const key = "prune"
+		switch {
+		case err == nil:
+			w.told.End(key)
+		case ctx.Err() == nil:
+			w.told.Note(key, hclog.Warn, "old operations not removed", "error", err)
 		}
 		if n > 0 {
 			w.log.Info("old operations removed", "count", n)

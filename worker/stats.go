@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -39,10 +41,12 @@ func (w *Worker) report(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	const key = "capabilities"
 	if err != nil {
-		w.log.Warn("capabilities not known", "error", err)
+		w.told.Note(key, hclog.Warn, "capabilities not known", "error", err)
 		return
 	}
+	w.told.End(key)
 	if err := w.events.PublishStats(ctx, w.cfg.Host, r); err != nil {
 		w.log.Debug("capabilities not published", "error", err)
 	}
@@ -76,12 +80,12 @@ type publisher struct{ w *Worker }
 
 func (p publisher) PublishOperation(op volume.Operation) {
 	if err := p.w.events.PublishOperation(context.Background(), op); err != nil {
-		p.w.log.Debug("operation not published", "operation", op.ID, "error", err)
+		p.w.log.Debug("operation not published", "operation", op.ID, "request_id", op.RequestID, "error", err)
 	}
 }
 
 func (p publisher) PublishEvent(e volume.Event) {
 	if err := p.w.events.Publish(context.Background(), e); err != nil {
-		p.w.log.Debug("event not published", "what", e.What, "error", err)
+		p.w.log.Debug("event not published", "what", e.What, "operation", e.OperationID, "error", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/spell"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -23,6 +24,7 @@ type Worker struct {
 	cfg  Config
 	deps Deps
 	log  hclog.Logger
+	told *spell.Log // of what fails at every interval while something is away
 
 	// Set in the course of setUp, in this order, and constant afterwards.
 	store  Store
@@ -51,7 +53,8 @@ type Worker struct {
 // New returns a worker that has done nothing yet.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, log: deps.Log, health: newHealth(deps.Parent, deps.Log), batches: newBatches(), tuning: newTuning(cfg.Live),
+		cfg: cfg, deps: deps, log: deps.Log, told: spell.New(deps.Log, 0), health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
+		tuning: newTuning(cfg.Live),
 		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }

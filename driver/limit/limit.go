@@ -10,6 +10,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/spell"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -18,16 +19,19 @@ import (
 // ctx ends. The effect of a call that had begun may then still come.
 type Driver struct {
 	below     driver.Driver
-	log       hclog.Logger
+	told      *spell.Log // an outage ends for a thousand calls at once
 	slots     *slots
 	abandoned atomic.Int64
 }
 
 var _ driver.Driver = (*Driver)(nil)
 
+// lull is how long a trouble must not show to be over.
+const lull = 10 * time.Second
+
 // New puts bounds around d.
 func New(d driver.Driver, cfg Config, log hclog.Logger) *Driver {
-	return &Driver{below: d, log: log, slots: newSlots(cfg.withDefaults())}
+	return &Driver{below: d, told: spell.New(log, lull), slots: newSlots(cfg.withDefaults())}
 }
 
 // Unwrap returns the driver below. What is called on it is not bounded.
@@ -70,14 +74,14 @@ func run[T any](ctx context.Context, d *Driver, c call, method func() (T, error)
 		r := result{err: fault.New(fault.Internal, "%s ended its goroutine", c.name)}
 		defer func() {
 			if p := recover(); p != nil {
-				d.log.Error("driver panicked", "method", c.name, "panic", p, "stack", string(debug.Stack()))
+				d.told.Note(c.name, hclog.Error, "driver panicked", "method", c.name, "panic", p, "stack", string(debug.Stack()))
 				r.err = fault.New(fault.Internal, "%s panicked: %v", c.name, p)
 			}
 			d.slots.release(c.class)
 			results <- r
 			if left.Swap(true) {
 				d.abandoned.Add(-1)
-				d.log.Info("abandoned call has returned", "method", c.name, "error", r.err)
+				d.told.Note("return", hclog.Info, "abandoned call has returned", "method", c.name, "error", r.err)
 			}
 		}()
 		r.value, r.err = method()

@@ -1,8 +1,11 @@
 package limit_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,5 +185,18 @@ func TestPanicIsAnInternalError(t *testing.T) {
 	}
 	if d.Busy() != 0 {
 		t.Error("the slot is lost")
+	}
+}
+
+// A defect that every call meets is told of once.
+func TestPanicsAreOneTrouble(t *testing.T) {
+	var out bytes.Buffer
+	log := hclog.New(&hclog.LoggerOptions{Output: &out, Mutex: &sync.Mutex{}})
+	d := limit.New(panicker{mem.New(mem.NewWorld())}, limit.Config{}, log)
+	for range 100 {
+		_ = d.Ping(t.Context())
+	}
+	if n := strings.Count(out.String(), "driver panicked"); n != 1 {
+		t.Errorf("told %d times", n)
 	}
 }

@@ -19,6 +19,7 @@ type flight struct {
 	method, object string
 	begun          time.Time
 	sign           atomic.Pointer[time.Time] // of the last report of progress; nil before it
+	slow, ended    bool                      // the mu of slow guards them
 }
 
 // begin counts a call in.

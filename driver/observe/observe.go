@@ -28,6 +28,7 @@ type Driver struct {
 	log     hclog.Logger
 	ended   func(Call)
 	flights flights
+	slow    slow
 }
 
 var (
@@ -35,8 +36,9 @@ var (
 	_ driver.Tracker = (*Driver)(nil)
 )
 
-// New watches d. Calls are logged at the debug level, and at warn, once and while
-// they run, when they take longer than such a call should; failures are for the
+// New watches d. Calls are logged at the debug level. That one takes
+// longer than such a call should is logged at warn, while it runs, and then what
+// became of it and of others that were slow beside it once none is any more; failures are for the
 // caller to log. ended may be nil; it is called on the goroutine of the call and
 // must return at once.
 func New(d driver.Driver, log hclog.Logger, ended func(Call)) *Driver {
@@ -52,9 +54,9 @@ func (d *Driver) Unwrap() driver.Driver { return d.below }
 // When a call is slow. A snapshot waits for a commit of the monitors, which alone
 // takes a second; what copies or removes data takes as long as there is data.
 const (
-	slow     = time.Second
-	slowSnap = 5 * time.Second
-	never    = time.Duration(0)
+	usual     = time.Second
+	usualSnap = 5 * time.Second
+	never     = time.Duration(0)
 )
 
 // watch runs the method.
@@ -64,7 +66,7 @@ func watch[T any](d *Driver, method, object string, slow time.Duration, run func
 
 // watchErr is watch for methods that return an error only.
 func watchErr(d *Driver, method, object string, slow time.Duration, run func() error) error {
-	_, err := watch(d, method, object, slow, func() (struct{}, error) { return struct{}{}, run() })
+	_, err := watch(d, method, object, usual, func() (struct{}, error) { return struct{}{}, run() })
 	return err
 }
 
@@ -80,12 +82,17 @@ func fly[T any](d *Driver, method, object string, slow time.Duration, run func(*
 	f := d.flights.begin(method, object)
 	if slow != never {
 		timer := time.AfterFunc(slow, func() {
-			d.log.Warn("driver call is slow", "method", method, "object", object, "running", slow)
+			if d.slow.begin(f) {
+				d.log.Warn("driver call is slow", "method", method, "object", object, "running", slow)
+			}
 		})
 		defer timer.Stop()
 	}
 	defer func() {
 		d.flights.end(f)
+		if times, lasted := d.slow.end(f); times > 1 {
+			d.log.Info("no driver call is slow any more", "times", times, "lasted", lasted)
+		}
 		c := Call{Method: method, Object: object, Took: time.Since(f.begun), Kind: fault.KindOf(err)}
 		d.log.Debug("driver call", "method", method, "object", object, "took", c.Took, "kind", string(c.Kind))
 		d.ended(c)
@@ -95,17 +102,17 @@ func fly[T any](d *Driver, method, object string, slow time.Duration, run func(*
 
 // CreateVolume is driver.Provisioner's.
 func (d *Driver) CreateVolume(ctx context.Context, v volume.Spec) (volume.Location, error) {
-	return watch(d, "CreateVolume", v.Name, slow, func() (volume.Location, error) { return d.below.CreateVolume(ctx, v) })
+	return watch(d, "CreateVolume", v.Name, usual, func() (volume.Location, error) { return d.below.CreateVolume(ctx, v) })
 }
 
 // DeleteVolume is driver.Provisioner's.
 func (d *Driver) DeleteVolume(ctx context.Context, v volume.Ref, keep time.Duration) (volume.Location, error) {
-	return watch(d, "DeleteVolume", v.Name, slow, func() (volume.Location, error) { return d.below.DeleteVolume(ctx, v, keep) })
+	return watch(d, "DeleteVolume", v.Name, usual, func() (volume.Location, error) { return d.below.DeleteVolume(ctx, v, keep) })
 }
 
 // UndeleteVolume is driver.Provisioner's.
 func (d *Driver) UndeleteVolume(ctx context.Context, v volume.Ref) error {
-	return watchErr(d, "UndeleteVolume", v.Name, slow, func() error { return d.below.UndeleteVolume(ctx, v) })
+	return watchErr(d, "UndeleteVolume", v.Name, usual, func() error { return d.below.UndeleteVolume(ctx, v) })
 }
 
 // PurgeVolume is driver.Provisioner's.
@@ -115,17 +122,17 @@ func (d *Driver) PurgeVolume(ctx context.Context, v volume.Ref, p driver.Progres
 
 // CreateSnapshot is driver.Snapshotter's.
 func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) error {
-	return watchErr(d, "CreateSnapshot", s.String(), slowSnap, func() error { return d.below.CreateSnapshot(ctx, s) })
+	return watchErr(d, "CreateSnapshot", s.String(), usualSnap, func() error { return d.below.CreateSnapshot(ctx, s) })
 }
 
 // DeleteSnapshot is driver.Snapshotter's.
 func (d *Driver) DeleteSnapshot(ctx context.Context, s volume.SnapshotRef) error {
-	return watchErr(d, "DeleteSnapshot", s.String(), slowSnap, func() error { return d.below.DeleteSnapshot(ctx, s) })
+	return watchErr(d, "DeleteSnapshot", s.String(), usualSnap, func() error { return d.below.DeleteSnapshot(ctx, s) })
 }
 
 // CreateVolumeFromSnapshot is driver.Cloner's.
 func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, from volume.SnapshotRef) (volume.Location, error) {
-	return watch(d, "CreateVolumeFromSnapshot", v.Name, slow, func() (volume.Location, error) {
+	return watch(d, "CreateVolumeFromSnapshot", v.Name, usual, func() (volume.Location, error) {
 		return d.below.CreateVolumeFromSnapshot(ctx, v, from)
 	})
 }
@@ -137,29 +144,29 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progr
 
 // ExtendVolume is driver.Extender's.
 func (d *Driver) ExtendVolume(ctx context.Context, v volume.Ref, size int64) error {
-	return watchErr(d, "ExtendVolume", v.Name, slow, func() error { return d.below.ExtendVolume(ctx, v, size) })
+	return watchErr(d, "ExtendVolume", v.Name, usual, func() error { return d.below.ExtendVolume(ctx, v, size) })
 }
 
 // InitializeConnection is driver.Connector's.
 func (d *Driver) InitializeConnection(ctx context.Context, v volume.Ref, id string, connector map[string]any) (volume.ConnectionInfo, error) {
-	return watch(d, "InitializeConnection", v.Name, slow, func() (volume.ConnectionInfo, error) {
+	return watch(d, "InitializeConnection", v.Name, usual, func() (volume.ConnectionInfo, error) {
 		return d.below.InitializeConnection(ctx, v, id, connector)
 	})
 }
 
 // TerminateConnection is driver.Connector's.
 func (d *Driver) TerminateConnection(ctx context.Context, v volume.Ref, connector map[string]any) error {
-	return watchErr(d, "TerminateConnection", v.Name, slow, func() error { return d.below.TerminateConnection(ctx, v, connector) })
+	return watchErr(d, "TerminateConnection", v.Name, usual, func() error { return d.below.TerminateConnection(ctx, v, connector) })
 }
 
 // Stats is driver.Reporter's.
 func (d *Driver) Stats(ctx context.Context) (volume.Capabilities, error) {
-	return watch(d, "Stats", "", slow, func() (volume.Capabilities, error) { return d.below.Stats(ctx) })
+	return watch(d, "Stats", "", usual, func() (volume.Capabilities, error) { return d.below.Stats(ctx) })
 }
 
 // Ping is driver.Reporter's.
 func (d *Driver) Ping(ctx context.Context) error {
-	return watchErr(d, "Ping", "", slow, func() error { return d.below.Ping(ctx) })
+	return watchErr(d, "Ping", "", usual, func() error { return d.below.Ping(ctx) })
 }
 
 // Addrs is driver.Reporter's. It is not watched: it asks nobody.

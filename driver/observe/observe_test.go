@@ -95,6 +95,42 @@ func TestSlowCallIsNamedWhileItRuns(t *testing.T) {
 	})
 }
 
+// A thousand calls that hang together are told of like one, and at the end how many
+// they were.
+func TestManySlowCallsAreOneTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: &out, Mutex: &sync.Mutex{}})
+		below := hanging{mem.New(mem.NewWorld()), make(chan struct{})}
+		d := observe.New(below, log, nil)
+		var all sync.WaitGroup
+		for range 1000 {
+			all.Go(func() { _ = d.Ping(context.Background()) })
+		}
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "driver call is slow: method=Ping") {
+			t.Errorf("%d lines:\n%.500s", strings.Count(text, "\n"), text)
+		}
+		close(below.released)
+		all.Wait()
+		if text := out.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "no driver call is slow any more: times=1000 lasted=59s") {
+			t.Errorf("%d lines:\n%.500s", strings.Count(text, "\n"), text)
+		}
+	})
+}
+
+// hanging is a driver whose pings do not return until they are released.
+type hanging struct {
+	driver.Driver
+	released chan struct{}
+}
+
+func (h hanging) Ping(context.Context) error {
+	<-h.released
+	return nil
+}
+
 // A call is known as long as it is in the driver below, with its last sign of life.
 func TestFlights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,12 +10,14 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/spell"
 )
 
 // Driver is one pool of one cluster, connected.
 type Driver struct {
 	cfg         Config
 	log         hclog.Logger
+	told        *spell.Log // of what fails at every interval
 	control     *link
 	data        *link
 	fsid        string

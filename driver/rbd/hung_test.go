@@ -89,7 +89,7 @@ func TestHungCluster(t *testing.T) {
 // hungData shows that a question which hangs is asked once, however often somebody
 // wants to know, and that such a driver is never shut down under it.
 func hungData(t *testing.T, d *Driver) {
-	hung := &Driver{cfg: d.cfg, log: d.log, control: d.control, data: d.data}
+	hung := &Driver{cfg: d.cfg, log: d.log, told: d.told, control: d.control, data: d.data}
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		err := hung.questions.data.ask(ctx, hung, hung.data.read, "the data connection hangs")()

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/spell"
 )
 
 // Open connects to the cluster and checks that the pool can be used. It tries
@@ -89,7 +90,7 @@ func connect(cfg Config, log hclog.Logger) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{cfg: cfg, log: log, control: control, data: data}
+	d := &Driver{cfg: cfg, log: log, told: spell.New(log, 0), control: control, data: data}
 	if err := d.setUp(); err != nil {
 		control.close()
 		data.close()

@@ -6,10 +6,14 @@ import (
 	"strings"
 
 	"github.com/ceph/go-ceph/rbd"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
 )
+
+// capacityTrouble is the key of monitors that do not tell the capacity.
+const capacityTrouble = "capacity"
 
 // Stats reads the capacity of the pool. A cluster that does not answer within
 // the timeout of the control connection is down; one whose monitors answer
@@ -62,10 +66,11 @@ func (d *Driver) measure(ctx context.Context, c *volume.Capabilities) error {
 	case err == nil:
 		total, free := u.capacity(d.cfg.DynamicCapacity)
 		c.TotalCapacityGB, c.FreeCapacityGB = &total, &free
+		d.told.End(capacityTrouble)
 	case fault.KindOf(err) == fault.Unavailable:
 		return err
 	default:
-		d.log.Warn("capacity is unknown", "error", err)
+		d.told.Note(capacityTrouble, hclog.Warn, "capacity is unknown", "error", err)
 	}
 	if d.cfg.ExclusivePool {
 		return nil

@@ -1,12 +1,14 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,9 +36,14 @@ func TestMain(m *testing.M) {
 // run runs a bus until stop is called, which returns what Run returned.
 func run(t *testing.T, cfg Config) (stop func() error) {
 	t.Helper()
+	return runWith(t, cfg, hclog.NewNullLogger())
+}
+
+func runWith(t *testing.T, cfg Config, log hclog.Logger) (stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- Run(ctx, cfg, func() { close(ready) }, hclog.NewNullLogger()) }()
+	go func() { done <- Run(ctx, cfg, func() { close(ready) }, log) }()
 	stop = func() error { cancel(); return <-done }
 	select {
 	case <-ready:
@@ -117,6 +124,27 @@ func TestOnlyThoseWithCredentialsGetIn(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", address); err == nil {
 		t.Error("it listens after the stop")
+	}
+}
+
+// A client that tries a wrong password again and again is told of once.
+func TestWrongPasswordsAreOneTrouble(t *testing.T) {
+	var out bytes.Buffer
+	log := hclog.New(&hclog.LoggerOptions{Output: &out, Mutex: &sync.Mutex{}})
+	state := t.TempDir()
+	stop := runWith(t, Config{StatePath: state, Listen: "127.0.0.1:0"}, log)
+	wrong := strings.Replace(readURL(t, state), "@", "wrong@", 1)
+	for range 20 {
+		if nc, err := nats.Connect(wrong); err == nil {
+			nc.Close()
+			t.Fatal("the wrong password was taken")
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), "authentication error"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, &out)
 	}
 }
 

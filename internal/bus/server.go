@@ -5,12 +5,17 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	natsd "github.com/nats-io/nats-server/v2/server"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/spell"
 )
+
+// lull is how long the server must not say something to have said it anew.
+const lull = time.Minute
 
 // start starts a server and returns when it listens.
 func start(listen *net.TCPAddr, l login, log hclog.Logger) (*natsd.Server, error) {
@@ -27,7 +32,7 @@ func start(listen *net.TCPAddr, l login, log hclog.Logger) (*natsd.Server, error
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "%w", err)
 	}
-	bridge := &logger{log: log}
+	bridge := &logger{log: log, told: spell.New(log, lull)}
 	srv.SetLoggerV2(bridge, log.IsDebug(), false, false)
 	srv.Start()
 	if srv.Addr() == nil { // Start returns when the server listens, or never will
@@ -41,11 +46,16 @@ func start(listen *net.TCPAddr, l login, log hclog.Logger) (*natsd.Server, error
 // logger carries what the server logs to ours, and keeps what it calls fatal:
 // the server tells in no other way that it could not listen.
 type logger struct {
-	log hclog.Logger
+	log  hclog.Logger
+	told *spell.Log // a client with a wrong password tries it every second
 
 	mu   sync.Mutex
 	last string
 }
+
+// kind is what lines about different clients have in common: their formats begin
+// with the client.
+func kind(format string) string { return format[strings.LastIndex(format, " - ")+1:] }
 
 func (l *logger) fatal() string {
 	l.mu.Lock()
@@ -60,7 +70,7 @@ func (l *logger) Fatalf(format string, v ...any) {
 }
 
 func (l *logger) Errorf(format string, v ...any) {
-	l.log.Error("nats server", "text", fmt.Sprintf(format, v...))
+	l.told.Note(kind(format), hclog.Error, "nats server", "text", fmt.Sprintf(format, v...))
 }
 
 func (l *logger) Noticef(format string, v ...any) {
@@ -77,5 +87,5 @@ func (l *logger) Warnf(format string, v ...any) {
 	if strings.HasPrefix(format, "Plaintext passwords") {
 		return
 	}
-	l.log.Warn("nats server", "text", fmt.Sprintf(format, v...))
+	l.told.Note(kind(format), hclog.Warn, "nats server", "text", fmt.Sprintf(format, v...))
 }

@@ -97,8 +97,13 @@ func TestSecretsAreMasked(t *testing.T) {
 	l, out := open(t, Config{Level: hclog.Info, Mask: func(s string) string { return strings.ReplaceAll(s, secret, "***") }})
 	log := l.Logger("worker", "url", secret).With("more", errors.New(secret))
 	for _, v := range []any{
-		secret, errors.New(secret), fmt.Errorf("x: %w", errors.New(secret)), secretive{secret}, []string{"a", secret},
-		map[string]string{"password": secret}, struct{ A string }{secret}, []error{errors.New(secret)}, hclog.Quote(secret),
+		secret, errors.New(secret), fmt.Errorf("x: %w", errors.New(secret)),
+		secretive{secret},
+		[]string{"a", secret},
+		map[string]string{"password": secret},
+		struct{ A string }{secret},
+		[]error{errors.New(secret)},
+		hclog.Quote(secret),
 	} {
 		log.Info("a", "v", v)
 		log.Debug("b", "v", v)

@@ -1,0 +1,81 @@
+package spell
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// output is a buffer that timers write to while the test reads it.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func logTo(out *output) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Output: out, Level: hclog.Info, DisableTime: true})
+}
+
+// A flood is two lines: that it began, and how large it was.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out output
+		l := New(logTo(&out), 10*time.Second)
+		for range 10_000 {
+			l.Note("a", hclog.Warn, "write failed", "error", errors.New("broken"))
+			time.Sleep(time.Millisecond)
+		}
+		l.Note("b", hclog.Error, "read failed")
+		time.Sleep(9 * time.Second)
+		want := "[WARN]  write failed: error=broken\n[ERROR] read failed\n"
+		if out.String() != want {
+			t.Errorf("while it lasts:\n%s", &out)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		want += "[INFO]  trouble is over: what=\"write failed\" times=10000 lasted=9.999s\n"
+		if out.String() != want {
+			t.Errorf("when it is over:\n%s", &out)
+		}
+		l.Note("a", hclog.Warn, "write failed")
+		if strings.Count(out.String(), "write failed") != 3 {
+			t.Errorf("the next one is not told:\n%s", &out)
+		}
+	})
+}
+
+// Without a lull a trouble lasts until it is said to be over, however rarely it shows.
+func TestEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out output
+		l := New(logTo(&out), 0)
+		l.End("a")
+		for range 3 {
+			l.Note("a", hclog.Warn, "not known")
+			time.Sleep(time.Hour)
+		}
+		l.End("a")
+		l.End("a")
+		if want := "[WARN]  not known\n[INFO]  trouble is over: what=\"not known\" times=3 lasted=2h0m0s\n"; out.String() != want {
+			t.Error(out.String())
+		}
+	})
+}

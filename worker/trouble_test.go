@@ -1,0 +1,53 @@
+package worker_test
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// What fails at every interval while something is away is told of when it begins and
+// when it is over.
+func TestRepeatedTroubleIsToldOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.prepare()
+	var out syncBuffer
+	p.deps.Log = hclog.New(&hclog.LoggerOptions{Output: &out})
+	p.cfg.StatsInterval = time.Millisecond
+	const failures = 50
+	for n := range failures {
+		p.faulty.FailBefore("Stats", n+1, fault.New(fault.Internal, "no figures"))
+	}
+	p.run()
+	s.until("figures are back", func() bool { return strings.Contains(out.String(), "trouble is over") })
+	_ = p.end()
+	text := out.String()
+	if strings.Count(text, "capabilities not known") != 2 || !strings.Contains(text, `what="capabilities not known" times=50`) {
+		t.Errorf("told:\n%s", text)
+	}
+}
+
+// syncBuffer is a buffer that many write to.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
