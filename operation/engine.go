@@ -71,6 +71,7 @@ type Engine struct {
 	mu      sync.Mutex
 	open    bool
 	tasks   map[string]*Task
+	ended   []volume.Operation // the last ones, newest last
 	blocked map[*Task][]string // what each of these waits for
 }
 
@@ -157,6 +158,9 @@ func (e *Engine) launch(t *Task) {
 		e.mu.Lock()
 		delete(e.tasks, t.op.ID)
 		delete(e.blocked, t)
+		if end != nil {
+			e.remember(end.op)
+		}
 		e.mu.Unlock()
 		t.close()
 		if end != nil {

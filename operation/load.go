@@ -3,6 +3,8 @@ package operation
 import (
 	"slices"
 	"strings"
+
+	"github.com/volumed/volumed/volume"
 )
 
 // LaneLoad is how busy one lane is.
@@ -23,6 +25,27 @@ func (e *Engine) Load() []LaneLoad {
 	}
 	slices.SortFunc(all, func(a, b LaneLoad) int { return strings.Compare(string(a.Lane), string(b.Lane)) })
 	return all
+}
+
+// remembered is how many operations are known after their end.
+const remembered = 50
+
+// remember keeps an operation that has ended. e.mu is held.
+func (e *Engine) remember(op volume.Operation) {
+	if len(e.ended) == remembered {
+		e.ended = append(e.ended[:0], e.ended[1:]...)
+	}
+	e.ended = append(e.ended, op)
+}
+
+// Ended returns the last operations that have ended in this engine, at most 50,
+// newest first.
+func (e *Engine) Ended() []volume.Operation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := slices.Clone(e.ended)
+	slices.Reverse(last)
+	return last
 }
 
 func (l *lane) load() LaneLoad {

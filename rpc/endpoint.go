@@ -36,6 +36,10 @@ type request struct {
 	received       time.Time
 }
 
+func (r request) pending(method string) *Pending {
+	return &Pending{Method: method, RequestID: clip(r.header.Get(HeaderRequestID)), Project: clip(r.header.Get(HeaderProject)), Received: r.received}
+}
+
 // receive runs on the goroutine of the subscription, so it never waits.
 func (s *Server) receive(e *endpoint, r micro.Request) {
 	req := request{r.Subject(), r.Reply(), nats.Header(r.Headers()), r.Data(), time.Now()}
@@ -44,13 +48,14 @@ func (s *Server) receive(e *endpoint, r micro.Request) {
 			WithRetryAfter(time.Second))
 		return
 	}
-	if !s.requests.begin() {
+	pending := req.pending(e.Name)
+	if !s.requests.begin(pending) {
 		e.slots.give()
 		s.answer(e, req, Call{}, nil, fault.New(fault.Unavailable, "%s: the service is stopping", e.Name).WithRetryAfter(time.Second))
 		return
 	}
 	go func() {
-		defer s.requests.end()
+		defer s.requests.end(pending)
 		defer e.slots.give()
 		s.serve(e, req)
 	}()

@@ -68,6 +68,10 @@ func (s *Server) Stats() []MethodStats {
 	return all
 }
 
+// Pending returns the requests at work, oldest first: also those that only wait for
+// the end of an operation.
+func (s *Server) Pending() []Pending { return s.requests.list() }
+
 // stats returns the figures of the method with the subject, for micro.
 func (s *Server) stats(subject string) any {
 	for _, e := range s.endpoints {

@@ -67,6 +67,10 @@ type Deps struct {
 	Connect    func(context.Context) (*rpc.Conn, error)
 	Parent     Parent
 	Log        hclog.Logger
+	// Alarm is called when something has gone wrong that only a report made at once
+	// can explain; it returns when the report is made, or after a second. It may be
+	// nil.
+	Alarm func(what string)
 }
 
 // Parent is whoever started this process. Its methods do not block, but for Go.

@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"maps"
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -19,6 +21,8 @@ type health struct {
 
 	mu    sync.Mutex
 	phase volume.Phase
+	since time.Time         // when the phase that it shows began
+	shown volume.Phase      // with what is away taken into account
 	away  map[string]string // what is away, and why
 }
 
@@ -26,7 +30,7 @@ type health struct {
 const backend = "backend"
 
 func newHealth(parent Parent, log hclog.Logger) *health {
-	return &health{parent: parent, log: log, changed: make(chan struct{}, 1), phase: volume.Starting, away: map[string]string{}}
+	return &health{parent: parent, log: log, changed: make(chan struct{}, 1), phase: volume.Starting, shown: volume.Starting, since: time.Now(), away: map[string]string{}}
 }
 
 // set notes that what is away, for the reason, or back, if the reason is empty.
@@ -47,7 +51,7 @@ func (h *health) set(what, reason string) {
 			h.log.Warn("away", "what", what, "error", reason)
 		}
 	}
-	h.parent.Phase(h.nowLocked())
+	h.show()
 	// Another reason can wait for the next heartbeat; some are never twice the same.
 	if before == "" || reason == "" {
 		h.wake()
@@ -66,8 +70,25 @@ func (h *health) enter(p volume.Phase) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.phase = p
-	h.parent.Phase(h.nowLocked())
+	h.show()
 	h.wake()
+}
+
+// show tells the parent, and notes since when the phase is what it is. h.mu is held.
+func (h *health) show() {
+	phase, reason := h.nowLocked()
+	if phase != h.shown {
+		h.shown, h.since = phase, time.Now()
+	}
+	h.parent.Phase(phase, reason)
+}
+
+// troubles returns what is away, with the reasons, and since when the phase is what
+// it is.
+func (h *health) troubles() (away map[string]string, since time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.away), h.since
 }
 
 // now returns the phase and the reason why it is not a better one.

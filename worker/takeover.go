@@ -12,8 +12,8 @@ import (
 
 // Versions that this worker writes into its row, for those who talk to it.
 const (
-	rpcVersion    = "1.0"
-	objectVersion = "1.0"
+	RPCVersion    = "1.0"
+	ObjectVersion = "1.0"
 )
 
 // takeOver makes this process the one of its service. While another machine
@@ -45,7 +45,7 @@ func (w *Worker) takeOver(ctx context.Context) error {
 		row, before, err := w.store.TakeOver(ctx, volume.Service{
 			Node: w.cfg.Node, Host: w.cfg.Host, Binary: volume.Binary, Topic: volume.Binary, ClusterName: w.cfg.ClusterName,
 			AvailabilityZone: w.cfg.AvailabilityZone, Disabled: !w.cfg.EnableNewServices,
-			RPCCurrentVersion: rpcVersion, ObjectCurrentVersion: objectVersion, ReplicationStatus: "disabled",
+			RPCCurrentVersion: RPCVersion, ObjectCurrentVersion: ObjectVersion, ReplicationStatus: "disabled",
 		})
 		w.fence, w.before = operation.Fence{Host: w.cfg.Host, Epoch: row.Epoch}, before
 		return err

@@ -53,6 +53,32 @@ func (w *Worker) Vitals() Vitals {
 	return v
 }
 
+// Details are what a worker knows beside its Vitals, for reports.
+type Details struct {
+	Since time.Time         // of the phase
+	Away  map[string]string // what does not answer, and why
+	// The rest is empty until the worker takes requests.
+	Database string // its id
+	Bus      string // its address
+	Addrs    []string
+	Pending  []rpc.Pending      // requests, oldest first
+	Ended    []volume.Operation // the last ones, newest first
+}
+
+// Details returns them, under the terms of Vitals.
+func (w *Worker) Details() Details {
+	var d Details
+	d.Away, d.Since = w.health.troubles()
+	select {
+	case <-w.opened:
+	default:
+		return d
+	}
+	d.Database, d.Bus, d.Addrs = w.store.ID(), w.conn.Server(), w.driver.Addrs()
+	d.Pending, d.Ended = w.server.Pending(), w.engine.Ended()
+	return d
+}
+
 // pulse keeps how the last heartbeats went.
 type pulse struct {
 	mu  sync.Mutex

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
@@ -36,7 +37,26 @@ func TestVitals(t *testing.T) {
 			t.Errorf("lane %+v, want %+v", l, want)
 		}
 	}
+	d := p.worker.Details()
+	if d.Database == "" || d.Bus == "" || len(d.Away) > 0 || d.Since.IsZero() || time.Since(d.Since) > patience {
+		t.Errorf("details %+v", d)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		_, err := s.WaitOperation(t.Context(), s.host, rpc.OperationRequest{OperationID: accepted.Operation.ID}, rpc.CallOptions{Wait: patience, RequestID: "r1"})
+		waited <- err
+	}()
+	s.until("somebody waits for it", func() bool {
+		pending := p.worker.Details().Pending
+		return len(pending) == 1 && pending[0].Method == rpc.MethodWaitOperation && pending[0].Project == "p1"
+	})
 	release()
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
 	s.until("the create has ended", func() bool { return len(p.worker.Vitals().Operations) == 0 })
+	if d := p.worker.Details(); len(d.Ended) != 1 || d.Ended[0].ID != accepted.Operation.ID || d.Ended[0].Status != volume.Succeeded {
+		t.Errorf("ended %+v", d.Ended)
+	}
 	_ = p.end()
 }

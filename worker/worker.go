@@ -265,7 +265,7 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 	defer func() { die(); beats.Wait() }()
 
 	periodic, stop := context.WithCancel(context.Background())
-	for _, loop := range []func(context.Context){w.watchBus, w.watchBackend, w.statistics, w.pruning, w.watchdog} {
+	for _, loop := range []func(context.Context){w.watchBus, w.watchBackend, w.statistics, w.pruning, w.watchdog, w.lateness} {
 		w.background.Go(func() { loop(periodic) })
 	}
 	timeout := w.live().DrainTimeout
@@ -291,6 +291,7 @@ func (w *Worker) drain(timeout time.Duration) error {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 	}
 	defer cancel()
+	defer w.alarmAtDeadline(ctx)()
 	if n := len(w.engine.InFlight()); n > 0 {
 		w.log.Info("draining", "operations", n, "timeout", timeout)
 	}
