@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/volumed/volumed/internal/logs"
 )
 
 // A check looks at the text of one value and says what is wrong with it, and
@@ -98,8 +100,12 @@ func checkListen(s string) (string, string) {
 
 func checkLevels(s string) (string, string) {
 	for _, item := range parseList(s) {
-		if name, level, ok := strings.Cut(item, "="); !ok || name == "" || level == "" {
+		name, level, ok := strings.Cut(item, "=")
+		if !ok || name == "" || level == "" {
 			return "must be a list of name=LEVEL", "write it like rbd=DEBUG, store=WARN"
+		}
+		if _, err := logs.ParseLevel(level); err != nil {
+			return "has a level that there is not", "levels are TRACE, DEBUG, INFO, WARN, ERROR and OFF"
 		}
 	}
 	return "", ""

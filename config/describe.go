@@ -29,7 +29,7 @@ type Option struct {
 // order of the documentation.
 func Describe() []Section {
 	var all []Section
-	for _, t := range append(append([]*table{}, tables...), &table{backendDefaults, backendTable.options}) {
+	for _, t := range append(append([]*table{}, tables...), &table{backendDefaults, OfBackend, backendTable.options}) {
 		s := Section{Name: t.section}
 		for i := range t.options {
 			if o := &t.options[i]; o.kind != ignored {

@@ -32,7 +32,7 @@ var defaultTable = table{defaultSection, OfService, append([]option{
 	{name: "log_dir", old: []string{"logdir"}, help: "Directory of the log file; alone, the file is `volumed.log` in it."},
 	{name: "use_json", kind: boolean, def: "false", help: "Log lines are JSON objects."},
 	{name: "log_options", kind: boolean, def: "true", help: "Log all options at level DEBUG at start, secrets as `***`."},
-	{name: "default_log_levels", kind: list, check: checkLevels, help: "Levels of single loggers and those below them: `name=LEVEL`, …; names in docs/logs.md."},
+	{name: "default_log_levels", reach: OfAll, kind: list, check: checkLevels, help: "Levels of single loggers and those below them: `name=LEVEL`, …; names in docs/logs.md."},
 
 	{name: "log_config_append", kind: ignored, old: []string{"log_config"}, warn: "files of Python's logging are not read; use debug, log_file and default_log_levels"},
 }, ignore(`

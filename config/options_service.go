@@ -53,7 +53,7 @@ var launcherTable = table{"launcher", OfSupervisor, []option{
 }}
 
 // reportsTable is [oslo_reports].
-var reportsTable = table{"oslo_reports", []option{
+var reportsTable = table{"oslo_reports", OfService, []option{
 	{name: "log_dir", check: checkAbsolute, help: "Directory of the reports about running processes. Empty: they go to stderr."},
 	{name: "file_event_handler", check: checkAbsolute, help: "A file; to touch or create it asks for a report of all processes. Empty: none is watched."},
 	{name: "file_event_handler_interval", kind: seconds, def: "1", min: ptr(1), help: "Time between two looks at that file."},

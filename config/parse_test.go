@@ -120,6 +120,7 @@ func TestWholeLoadFails(t *testing.T) {
 		"template":            {minimal + "[DEFAULT]\nvolume_name_template = v\n", "must contain %s once"},
 		"template with two":   {minimal + "[DEFAULT]\nsnapshot_name_template = %s-%d\n", "must contain %s once"},
 		"metrics":             {minimal + "[DEFAULT]\nmetrics_listen = 9100\n", "must be host:port"},
+		"log level":           {minimal + "[DEFAULT]\ndefault_log_levels = rbd=LOUD\n", "a level that there is not"},
 		"log levels":          {minimal + "[DEFAULT]\ndefault_log_levels = rbd\n", "name=LEVEL"},
 		"MySQL":               {minimal + "[database]\nconnection = mysql+pymysql://c:geheim@h/c\n", "a.conf:6: [database] connection: MySQL and MariaDB are not supported; use postgresql://"},
 		"bus":                 {minimal + "[nats]\nurl = rabbit://h\n", "[nats] url: is not a NATS URL; start it with nats://"},

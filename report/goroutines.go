@@ -129,7 +129,7 @@ func parse(block string) (id string, _ *group) {
 		} else {
 			line = creator.ReplaceAllString(argument.ReplaceAllString(line, "()"), "")
 		}
-		g.inC = g.inC || strings.HasPrefix(line, "runtime.cgocall(")
+		g.inC = g.inC || strings.Contains(line, "._Cfunc_")
 		b.WriteString(line + "\n")
 	}
 	g.stack = b.String()

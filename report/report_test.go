@@ -159,14 +159,12 @@ created by main.main in goroutine 1
 	/src/main.go:9 +0x3b
 
 goroutine 11 [syscall, 1 minutes, locked to thread]:
-runtime.cgocall(0x4b0, 0xc00004)
-	/go/cgocall.go:157 +0x4b
 rbd._Cfunc_rbd_create(0x7f)
 	_cgo_gotypes.go:99 +0x4d
 `
 	s := goroutines(dump, true)
 	want := "2 goroutines [chan receive], waiting for 35 minutes: 7 9\nmain.wait()\n\t/src/main.go:20\ncreated by main.main\n\t/src/main.go:9\n\n" +
-		"1 goroutine [syscall, locked to thread] IN C, waiting for 1 minutes: 11\nruntime.cgocall()\n"
+		"1 goroutine [syscall, locked to thread] IN C, waiting for 1 minutes: 11\nrbd._Cfunc_rbd_create()\n"
 	if !strings.HasPrefix(s.Text, want) {
 		t.Errorf("got\n%s", s.Text)
 	}

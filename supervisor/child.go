@@ -41,6 +41,8 @@ type child struct {
 	asked  bool      // TERM was sent
 	killed string    // why we end it, "" if we do not
 	killAt time.Time // when SIGKILL is due, zero if it is not
+	hung   bool      // stopped beating
+	cut    bool      // met the deadline of a stop
 
 	history    history
 	complained time.Time // last report of the crash loop
@@ -84,7 +86,7 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 	c.proc, c.started, c.slotEnd = proc, now, now.Add(slot)
 	c.PID, c.LastBeat, c.NextStart, c.Text = proc.PID(), time.Time{}, time.Time{}, ""
 	c.ready, c.served = 0, false
-	c.asked, c.killed, c.killAt = false, "", time.Time{}
+	c.asked, c.killed, c.killAt, c.hung, c.cut = false, "", time.Time{}, false, false
 	c.tuned = c.spec
 	c.set(lifeline.Init, "", now)
 	c.changed = true
@@ -93,6 +95,7 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 // end notes that the process is gone and completes the report of how.
 func (c *child) end(e Exit, now time.Time, oom *oomCounter) {
 	e.PID, e.Generation, e.At, e.Uptime = c.PID, c.Generation, now, now.Sub(c.started)
+	e.Hung, e.CutOff = c.hung, c.cut
 	if e.Reason == "" {
 		e.Reason = e.describe(c.asked, c.killed, c.Reason, oom)
 	}

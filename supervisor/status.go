@@ -41,6 +41,8 @@ type Exit struct {
 	Reason     string         // one line for people
 	At         time.Time
 	Uptime     time.Duration
+	Hung       bool // the supervisor has ended it, because it had stopped beating
+	CutOff     bool // the supervisor has ended it, at the deadline of a stop
 	// Crash is the end of the text of a panic or of the stacks of a hung child,
 	// 64 KiB at most.
 	Crash string

@@ -118,6 +118,7 @@ func (s *Supervisor) stopBus(now time.Time) {
 func (s *Supervisor) kill(c *child) {
 	c.killAt = time.Time{}
 	if c.killed == "" {
+		c.cut = true
 		c.killed = "killed at the deadline of the stop"
 		s.log.Error("child is cut off at the deadline", "backend", c.Name, "child", c.PID,
 			"state", c.State, "in_flight", c.Text)

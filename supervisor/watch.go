@@ -37,6 +37,7 @@ func (s *Supervisor) hungAt(c *child) time.Time {
 // dump makes a hung child write all its stacks and die. CONT is for one that was
 // stopped: it would neither write nor, without SIGKILL, die.
 func (s *Supervisor) dump(c *child, now time.Time) {
+	c.hung = true
 	c.killed = "hung: no beat for " + s.cfg.Policy.WatchdogTimeout.String()
 	c.killAt = now.Add(s.cfg.Policy.FastTimeout)
 	s.log.Error("child is hung, asking for its stacks and ending it", "backend", c.Name, "child", c.PID,

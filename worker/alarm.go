@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -10,44 +9,49 @@ import (
 // be wrong that its error does not tell.
 const lateBeats = 3
 
-// alarm has a report made, while that what is wrong can be seen.
-func (w *Worker) alarm(what string) {
+// alarm has a report made of what is known now, and of the process.
+func (w *Worker) alarm(what string) { w.alarmOf(what, w.Vitals(), w.Details()) }
+
+func (w *Worker) alarmOf(what string, v Vitals, d Details) {
 	if w.deps.Alarm != nil {
-		w.deps.Alarm(what)
+		w.deps.Alarm(what, v, d)
 	}
 }
 
 // lateness gives the alarm each time that heartbeats begin to be late. It is no part
 // of the loop that writes them, which may be what hangs.
 func (w *Worker) lateness(ctx context.Context) {
-	if w.cfg.ReportInterval <= 0 {
-		return
-	}
 	late := false
-	every(ctx, w.cfg.ReportInterval, func() {
+	w.every(ctx, func(l Live) time.Duration { return l.ReportInterval }, func() {
 		at, _ := w.pulse.last()
 		was := late
-		late = !at.IsZero() && time.Since(at) > lateBeats*w.cfg.ReportInterval
+		late = !at.IsZero() && time.Since(at) > lateBeats*w.live().ReportInterval
 		if late && !was {
 			w.alarm("heartbeat is late")
 		}
 	})
 }
 
-// alarmAtDeadline gives the alarm when ctx, which bounds the drain, ends before the
-// drain does: what is unfinished then can still be seen. The returned function ends
-// that, or waits for it.
-func (w *Worker) alarmAtDeadline(ctx context.Context) (drained func()) {
+// drainContext returns the context of a drain that may take for the timeout, where 0
+// means no limit. When that is over the alarm is given, about what is unfinished then:
+// a moment later it has been left. The drain calls drained at its end, which waits for
+// the alarm.
+func (w *Worker) drainContext(timeout time.Duration) (ctx context.Context, drained func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if timeout <= 0 {
+		return ctx, cancel
+	}
 	told := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
+	deadline := time.AfterFunc(timeout, func() {
 		defer close(told)
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			w.alarm("drain deadline exceeded")
-		}
+		v, d := w.Vitals(), w.Details()
+		cancel()
+		w.alarmOf("drain deadline exceeded", v, d)
 	})
-	return func() {
-		if !stop() {
+	return ctx, func() {
+		if !deadline.Stop() {
 			<-told
 		}
+		cancel()
 	}
 }

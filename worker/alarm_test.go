@@ -22,8 +22,8 @@ func TestAlarmAtTheEndOfTheDrain(t *testing.T) {
 	p.cfg.DrainTimeout = 100 * time.Millisecond
 	alarms := make(chan string, 10)
 	var seen worker.Vitals
-	p.deps.Alarm = func(what string) {
-		seen = p.worker.Vitals()
+	p.deps.Alarm = func(what string, v worker.Vitals, _ worker.Details) {
+		seen = v
 		alarms <- what
 	}
 	p.start()
@@ -60,7 +60,7 @@ func TestAlarmAboutLateHeartbeats(t *testing.T) {
 		return forgetful{store, &away}, err
 	}
 	alarms := make(chan string, 10)
-	p.deps.Alarm = func(what string) { alarms <- what }
+	p.deps.Alarm = func(what string, _ worker.Vitals, _ worker.Details) { alarms <- what }
 	p.start()
 	for range 2 {
 		away.Store(true)

@@ -68,9 +68,9 @@ type Deps struct {
 	Parent     Parent
 	Log        hclog.Logger
 	// Alarm is called when something has gone wrong that only a report made at once
-	// can explain; it returns when the report is made, or after a second. It may be
-	// nil.
-	Alarm func(what string)
+	// can explain, with what the worker knew at that moment; it returns when the report
+	// is made, or after a second. It may be nil.
+	Alarm func(what string, v Vitals, d Details)
 }
 
 // Parent is whoever started this process. Its methods do not block, but for Go.

@@ -286,12 +286,8 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 func (w *Worker) drain(timeout time.Duration) error {
 	w.deps.Parent.Stopping()
 	w.health.enter(volume.Draining)
-	ctx, cancel := context.Background(), context.CancelFunc(func() {})
-	if timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-	}
-	defer cancel()
-	defer w.alarmAtDeadline(ctx)()
+	ctx, drained := w.drainContext(timeout)
+	defer drained()
 	if n := len(w.engine.InFlight()); n > 0 {
 		w.log.Info("draining", "operations", n, "timeout", timeout)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/local"
+	"github.com/volumed/volumed/report"
 	"github.com/volumed/volumed/supervisor/lifeline"
 	"github.com/volumed/volumed/worker"
 )
@@ -17,7 +20,9 @@ import (
 // console answers questions about one worker, on a socket of its own: it has to
 // answer when the work does not.
 type console struct {
+	app    *app
 	worker *worker.Worker
+	rep    *reporter
 	log    hclog.Logger
 }
 
@@ -25,6 +30,10 @@ func (c console) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /vitals", local.Handler(func(context.Context, struct{}) (worker.Vitals, error) { return c.worker.Vitals(), nil }))
 	mux.Handle("POST /config", local.Handler(c.tune))
+	mux.Handle("POST /log-level", local.Handler(c.app.setLevel))
+	mux.HandleFunc("GET /report", func(out http.ResponseWriter, r *http.Request) {
+		sendReport(out, c.rep.build(r.Context(), "console"), r.FormValue("format"))
+	})
 	return mux
 }
 
@@ -38,9 +47,25 @@ func (c console) tune(_ context.Context, t lifeline.Tuning) (struct{}, error) {
 	if err != nil {
 		return struct{}{}, fault.New(fault.Invalid, "%w", err)
 	}
-	c.log.SetLevel(level(cfg))
+	if err := c.app.logs.Configure(level(cfg), cfg.Default.DefaultLogLevels); err != nil {
+		return struct{}{}, err
+	}
 	c.worker.Tune(liveConfig(cfg))
 	return struct{}{}, nil
+}
+
+// sendReport answers with a report as text, or as JSON if that is asked for.
+func sendReport(out http.ResponseWriter, r report.Report, format string) {
+	switch format {
+	case "", "text":
+		out.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(out, r.String()) // the caller may have gone away
+	case "json":
+		out.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(out).Encode(r)
+	default:
+		local.Refuse(out, fault.New(fault.Invalid, "no format %q of reports: text or json", format).WithField("format"))
+	}
 }
 
 // withConsole runs the worker beside its console. A console that cannot be opened

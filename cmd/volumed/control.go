@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor"
@@ -17,7 +19,10 @@ import (
 // control answers the operator's commands to a running supervisor.
 type control struct {
 	supervisor *supervisor.Supervisor
+	app        *app
 	cfg        *config.Config // as it was at the start
+	rep        *parentReporter
+	log        hclog.Logger
 }
 
 // Paths of the control socket.
@@ -58,15 +63,15 @@ func (c control) handler() http.Handler {
 	return mux
 }
 
-// askTimeout bounds how long a worker may take to tell its vitals.
-const askTimeout = time.Second
+// vitalsTimeout bounds how long a worker may take to tell its vitals.
+const vitalsTimeout = time.Second
 
 // status is the supervisor's view, with what the workers tell of themselves.
 func (c control) status(ctx context.Context) serviceStatus {
 	s := serviceStatus{PID: os.Getpid(), Version: version, Pending: c.supervisor.Pending()}
 	children := c.supervisor.Status()
 	s.Children = make([]childStatus, len(children))
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, vitalsTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
 	for i, child := range children {

@@ -22,6 +22,7 @@ func openDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (drive
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "%w", err)
 	}
+	log = log.Named("driver")
 	return limit.New(observe.New(d, log, nil), limit.Config{
 		Slots: b.BackendNativeThreadsPoolSize, Control: controlSlots, Stats: statsSlots, Bulk: bulkSlots(b),
 	}, log), nil
@@ -39,5 +40,5 @@ func connectDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (dr
 		ConnectRetries: 1,
 		ExclusivePool:  b.RBDExclusiveCinderPool, DynamicCapacity: b.ReportDynamicTotalCapacity,
 		ReservedPercentage: b.ReservedPercentage, MaxOverSubscriptionRatio: b.MaxOverSubscriptionRatio,
-	}, log)
+	}, log.Named("rbd"))
 }

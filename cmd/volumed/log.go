@@ -2,30 +2,39 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/config"
-	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/logs"
 )
 
-// newLogger returns the logger of a role. Every line carries the pid, and the
-// backend where there is one.
-func newLogger(cfg *config.Config, name string, pairs ...any) (hclog.Logger, error) {
-	var out io.Writer = os.Stderr
-	if path := cfg.Default.LogFile; path != "" {
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return nil, fault.New(fault.Invalid, "log_file: %w", err)
-		}
-		out = f
+// newLogger opens the log of a role, once in the life of a process, and returns its
+// logger. Every line carries the pid, and the backend where there is one.
+func (a *app) newLogger(cfg *config.Config, role string, pairs ...any) (hclog.Logger, error) {
+	var err error
+	a.logs, err = logs.Open(logs.Config{
+		Path: cfg.Default.LogFile, JSON: cfg.Default.UseJSON, Level: level(cfg), Levels: cfg.Default.DefaultLogLevels, Mask: config.Mask,
+	}, os.Stderr)
+	if err != nil {
+		return nil, err
 	}
-	log := hclog.New(&hclog.LoggerOptions{
-		Name: name, Level: level(cfg), Output: out, JSONFormat: cfg.Default.UseJSON, TimeFormat: "2006-01-02 15:04:05.000",
-	})
-	return log.With(append(pairs, "pid", os.Getpid())...), nil
+	log := a.logs.Logger(role, append(pairs, "pid", os.Getpid())...)
+	if cfg.Default.LogOptions && !a.parent.Supervised() { // else the parent has done it
+		logOptions(log, cfg)
+	}
+	return log, nil
+}
+
+// logOptions logs every option, if anybody wants to read that.
+func logOptions(log hclog.Logger, cfg *config.Config) {
+	if !log.IsDebug() {
+		return
+	}
+	for _, s := range cfg.Effective() {
+		log.Debug("option", "section", s.Section, "option", s.Option, "value", s.Value, "origin", s.Origin)
+	}
 }
 
 func level(cfg *config.Config) hclog.Level {

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/logs"
 	"github.com/volumed/volumed/supervisor/lifeline"
 	"github.com/volumed/volumed/worker"
 )
@@ -21,21 +23,25 @@ var version = "0.0.0-dev"
 
 // app is what every role begins with.
 type app struct {
-	parent *lifeline.Parent
-	files  []string
-	dirs   []string
+	parent  *lifeline.Parent
+	signals <-chan os.Signal // those for operators
+	began   time.Time
+	logs    *logs.Log // of the role, once it has one
+	files   []string
+	dirs    []string
 }
 
 func main() { os.Exit(execute()) }
 
 func execute() int {
+	began, signals := time.Now(), catch()
 	parent, err := lifeline.FromEnv()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "volumed: what the parent passed on cannot be used:", err)
 		return lifeline.ExitError
 	}
 	defer parent.Close()
-	a := &app{parent: parent}
+	a := &app{parent: parent, signals: signals, began: began}
 	root := a.command()
 	err = root.ExecuteContext(context.Background())
 	var coded *exitError

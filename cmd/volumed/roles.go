@@ -16,24 +16,25 @@ import (
 // untilStopped runs a role until the process is asked to stop, or its parent has
 // died; the role's context ends then. Further signals change nothing: how long the
 // work may take to end is decided by the drain timeout and by the parent.
-func (a *app) untilStopped(ctx context.Context, role func(context.Context) error) error {
+func (a *app) untilStopped(ctx context.Context, rep *reporter, role func(context.Context) error) error {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
-	return a.until(ctx, asked, role)
+	return a.until(ctx, asked, rep, role)
 }
 
 // untilReleased is untilStopped for the bus. Under a supervisor it does not hear
 // signals, which Ctrl-C and init systems send to everybody at once: workers need
 // the bus until they have answered, and the supervisor knows when that is.
-func (a *app) untilReleased(ctx context.Context, role func(context.Context) error) error {
+func (a *app) untilReleased(ctx context.Context, rep *reporter, role func(context.Context) error) error {
 	if !a.parent.Supervised() {
-		return a.untilStopped(ctx, role)
+		return a.untilStopped(ctx, rep, role)
 	}
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
-	return a.until(ctx, nil, role)
+	return a.until(ctx, nil, rep, role)
 }
 
-func (a *app) until(ctx context.Context, asked <-chan os.Signal, role func(context.Context) error) (err error) {
+func (a *app) until(ctx context.Context, asked <-chan os.Signal, rep *reporter, role func(context.Context) error) (err error) {
+	defer a.hear(rep.make)()
 	signal.Ignore(syscall.SIGHUP)
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -63,11 +64,11 @@ func (a *app) busCommand() *cobra.Command {
 			if err != nil {
 				return exit(err)
 			}
-			log, err := newLogger(cfg, "bus")
+			log, err := a.newLogger(cfg, "bus")
 			if err != nil {
 				return exit(err)
 			}
-			return exit(a.untilReleased(cmd.Context(), func(ctx context.Context) error {
+			return exit(a.untilReleased(cmd.Context(), a.plainReporter(cfg, log, "bus"), func(ctx context.Context) error {
 				return bus.Run(ctx, bus.Config{StatePath: cfg.Default.StatePath, Listen: cfg.NATS.Listen}, a.parent.Ready, log)
 			}))
 		},
@@ -83,14 +84,14 @@ func (a *app) dbSyncCommand() *cobra.Command {
 			if err != nil {
 				return exit(err)
 			}
-			log, err := newLogger(cfg, "db-sync")
+			log, err := a.newLogger(cfg, "db-sync")
 			if err != nil {
 				return exit(err)
 			}
 			if err := os.MkdirAll(cfg.Default.StatePath, 0o750); err != nil {
 				return exit(err)
 			}
-			return exit(a.untilStopped(cmd.Context(), func(ctx context.Context) error {
+			return exit(a.untilStopped(cmd.Context(), a.plainReporter(cfg, log, "db-sync"), func(ctx context.Context) error {
 				ctx, cancel := context.WithTimeout(ctx, cfg.Launcher.DBSyncTimeout)
 				defer cancel()
 				return store.Migrate(ctx, cfg.Database.Connection.Reveal(), log)

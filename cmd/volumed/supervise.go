@@ -20,26 +20,27 @@ func (a *app) supervise(ctx context.Context) error {
 	if err != nil {
 		return exit(err)
 	}
-	log, err := newLogger(cfg, "volumed")
+	log, err := a.newLogger(cfg, "volumed")
 	if err != nil {
 		return exit(err)
 	}
 	warn(log, cfg.Warnings)
-	plan := a.plan(src, cfg)
-	plan.Parent = a.parent
+	plan, rep := a.plan(src, cfg), a.newParentReporter(cfg, log)
+	plan.Parent, plan.OnChange = a.parent, rep.changed
 	plan.Reread = func() (supervisor.Config, error) { return a.reread(log) }
 	s, err := supervisor.New(plan, log)
 	if err != nil {
 		return exit(err)
 	}
-	if err := a.runSupervisor(ctx, cfg, s, log); err != nil {
+	defer rep.watch(s.Status)()
+	if err := a.runSupervisor(ctx, cfg, s, rep, log); err != nil {
 		return &exitError{supervisor.ExitCode(err), err}
 	}
 	return nil
 }
 
 // runSupervisor runs the supervisor, and beside it what answers its operators.
-func (a *app) runSupervisor(ctx context.Context, cfg *config.Config, s *supervisor.Supervisor, log hclog.Logger) (err error) {
+func (a *app) runSupervisor(ctx context.Context, cfg *config.Config, s *supervisor.Supervisor, rep *parentReporter, log hclog.Logger) (err error) {
 	var g run.Group
 	supervising, stop := context.WithCancel(ctx)
 	g.Add(func() error {
@@ -48,7 +49,7 @@ func (a *app) runSupervisor(ctx context.Context, cfg *config.Config, s *supervis
 	}, func(error) { stop() })
 	answering, end := context.WithCancel(ctx)
 	g.Add(func() error {
-		serveControl(answering, s, cfg, log)
+		serveControl(answering, control{supervisor: s, app: a, cfg: cfg, rep: rep, log: log})
 		<-answering.Done()
 		return nil
 	}, func(error) { end() })
@@ -58,16 +59,17 @@ func (a *app) runSupervisor(ctx context.Context, cfg *config.Config, s *supervis
 
 // serveControl answers commands on the control socket. A service that cannot be
 // asked still serves. It waits for the state path to be this supervisor's.
-func serveControl(ctx context.Context, s *supervisor.Supervisor, cfg *config.Config, log hclog.Logger) {
-	if err := s.Alive(ctx); err != nil {
+func serveControl(ctx context.Context, c control) {
+	if err := c.supervisor.Alive(ctx); err != nil {
 		return // another supervisor has the state path, or the end came first
 	}
-	l, err := local.Listen(ctx, cfg.Launcher.ControlSocket)
+	socket := c.cfg.Launcher.ControlSocket
+	l, err := local.Listen(ctx, socket)
 	if err == nil {
-		err = local.Serve(ctx, l, control{s, cfg}.handler())
+		err = local.Serve(ctx, l, c.handler())
 	}
 	if err != nil {
-		log.Error("commands are not answered", "socket", cfg.Launcher.ControlSocket, "error", err)
+		c.log.Error("commands are not answered", "socket", socket, "error", err)
 	}
 }
 
@@ -85,7 +87,7 @@ func (a *app) reread(log hclog.Logger) (supervisor.Config, error) {
 	}
 	warn(log, cfg.Warnings)
 	plan := a.plan(src, cfg)
-	plan.Applied = func() { log.SetLevel(level(cfg)) }
+	plan.Applied = func() { _ = a.logs.Configure(level(cfg), cfg.Default.DefaultLogLevels) } // they are good, or there would be no cfg
 	return plan, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/report"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/store"
 	"github.com/volumed/volumed/supervisor/lifeline"
@@ -49,7 +50,7 @@ func (a *app) work(ctx context.Context, name string) error {
 	if b.Err != nil {
 		return fault.New(fault.Invalid, "%w", b.Err)
 	}
-	log, err := newLogger(cfg, "worker", "backend", name)
+	log, err := a.newLogger(cfg, "worker", "backend", name)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,11 @@ func (a *app) work(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	w := worker.New(workerConfig(cfg, b), worker.Deps{
+	var w *worker.Worker
+	rep := newReporter(cfg, log, name, func(ctx context.Context, trigger string) report.Report {
+		return a.workerReport(ctx, cfg, name, trigger, ask(w))
+	})
+	w = worker.New(workerConfig(cfg, b), worker.Deps{
 		OpenStore: func(ctx context.Context) (worker.Store, error) {
 			return store.Open(ctx, cfg.Database.Connection.Reveal(), store.Options{})
 		},
@@ -66,8 +71,13 @@ func (a *app) work(ctx context.Context, name string) error {
 		Connect:    func(ctx context.Context) (*rpc.Conn, error) { return connect(ctx, cfg, b, log) },
 		Parent:     parent{a.parent},
 		Log:        log,
+		Alarm: func(what string, v worker.Vitals, d worker.Details) {
+			rep.alarm(what, func(ctx context.Context, trigger string) report.Report {
+				return a.workerReport(ctx, cfg, name, trigger, given(v, d))
+			})
+		},
 	})
-	return a.untilStopped(ctx, func(ctx context.Context) error { return withConsole(ctx, cfg, console{w, log}) })
+	return a.untilStopped(ctx, rep, func(ctx context.Context) error { return withConsole(ctx, cfg, console{a, w, rep, log}) })
 }
 
 // lockBackend keeps a second worker of the same service from running on this

@@ -1,6 +1,8 @@
 package logs
 
 import (
+	"sync/atomic"
+
 	"github.com/hashicorp/go-hclog"
 )
 
@@ -8,12 +10,26 @@ import (
 // formats whatever it is given.
 type logger struct {
 	hclog.Logger
-	log        *Log
-	configured hclog.Level // of its name
+	log   *Log
+	level atomic.Pointer[levelOf]
 }
 
-func (l *Log) wrap(format hclog.Logger) *logger {
-	return &logger{Logger: format, log: l, configured: l.levelOf(format.Name())}
+// levelOf is what some levels say of one logger.
+type levelOf struct {
+	by    *levels
+	level hclog.Level
+}
+
+func (l *Log) wrap(format hclog.Logger) *logger { return &logger{Logger: format, log: l} }
+
+// configured is looked up again only when the levels have changed.
+func (l *logger) configured() hclog.Level {
+	known, now := l.level.Load(), l.log.levels.Load()
+	if known == nil || known.by != now {
+		known = &levelOf{now, now.of(l.Name())}
+		l.level.Store(known)
+	}
+	return known.level
 }
 
 // Log writes the event if its level is in effect, and keeps it in any case.
@@ -50,4 +66,4 @@ func (l *logger) ResetNamed(name string) hclog.Logger { return l.log.wrap(l.Logg
 // SetLevel is that of the whole log: related loggers share their level.
 func (l *logger) SetLevel(level hclog.Level) { l.log.set.Store(int32(level)) }
 
-func (l *logger) GetLevel() hclog.Level { return l.log.level(l.configured) }
+func (l *logger) GetLevel() hclog.Level { return l.log.level(l.configured()) }

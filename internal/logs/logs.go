@@ -29,7 +29,7 @@ type Log struct {
 	cfg    Config
 	out    io.Writer
 	file   *file // nil for stderr
-	levels map[string]hclog.Level
+	levels atomic.Pointer[levels]
 	set    atomic.Int32 // the level set at run time; NoLevel if none is
 	recent recent
 }
@@ -43,14 +43,9 @@ func Open(cfg Config, stderr io.Writer) (*Log, error) {
 	if cfg.Mask == nil {
 		cfg.Mask = func(s string) string { return s }
 	}
-	l := &Log{cfg: cfg, out: stderr, levels: map[string]hclog.Level{}, recent: newRecent()}
-	for _, entry := range cfg.Levels {
-		name, text, _ := strings.Cut(entry, "=")
-		level, err := ParseLevel(text)
-		if err != nil {
-			return nil, fmt.Errorf("level of logger %s: %w", name, err)
-		}
-		l.levels[strings.TrimSpace(name)] = level
+	l := &Log{cfg: cfg, out: stderr, recent: newRecent()}
+	if err := l.Configure(cfg.Level, cfg.Levels); err != nil {
+		return nil, err
 	}
 	if cfg.Path != "" {
 		f, err := openFile(cfg.Path, stderr)
@@ -107,7 +102,7 @@ func (l *Log) SetLevel(text string) (string, error) {
 }
 
 // Level returns the level of loggers that have none of their own.
-func (l *Log) Level() string { return l.level(l.cfg.Level).String() }
+func (l *Log) Level() string { return l.level(l.levels.Load().usual).String() }
 
 // level is what is in effect where the given one is configured.
 func (l *Log) level(configured hclog.Level) hclog.Level {
@@ -117,17 +112,39 @@ func (l *Log) level(configured hclog.Level) hclog.Level {
 	return configured
 }
 
-// levelOf returns the configured level of a name.
-func (l *Log) levelOf(name string) hclog.Level {
+// levels are the configured ones.
+type levels struct {
+	usual hclog.Level
+	named map[string]hclog.Level
+}
+
+// Configure changes what Level and Levels of Config say, for all loggers at once.
+// A level that was set at run time stays in effect. The error is of kind Invalid.
+func (l *Log) Configure(usual hclog.Level, named []string) error {
+	all := &levels{usual: usual, named: map[string]hclog.Level{}}
+	for _, entry := range named {
+		name, text, _ := strings.Cut(entry, "=")
+		level, err := ParseLevel(text)
+		if err != nil {
+			return fmt.Errorf("level of logger %s: %w", name, err)
+		}
+		all.named[strings.TrimSpace(name)] = level
+	}
+	l.levels.Store(all)
+	return nil
+}
+
+// of returns the configured level of a name.
+func (l *levels) of(name string) hclog.Level {
 	_, inner, _ := strings.Cut(name, ".")
 	for _, full := range []string{name, inner} {
 		for part := full; part != ""; part = part[:max(0, strings.LastIndexByte(part, '.'))] {
-			if level, ok := l.levels[part]; ok {
+			if level, ok := l.named[part]; ok {
 				return level
 			}
 		}
 	}
-	return l.cfg.Level
+	return l.usual
 }
 
 // Reopen opens the file anew, after it was moved away. Without a file it does

@@ -51,6 +51,17 @@ func TestLevels(t *testing.T) {
 	}
 	configured := map[string]string{"worker": "info", "rpc": "debug", "client": "debug", "nats": "warn", "driver": "error", "rpcx": "info"}
 	check(configured)
+	defer func() {
+		if err := l.Configure(hclog.Warn, []string{"rpc=ERROR"}); err != nil || l.Level() != "warn" {
+			t.Errorf("configured anew: %v, %s", err, l.Level())
+		}
+		if log := l.Logger("worker").Named("rpc"); log.GetLevel() != hclog.Error {
+			t.Errorf("the level of a name is %s", log.GetLevel())
+		}
+		if err := l.Configure(hclog.Debug, []string{"rpc=LOUD"}); err == nil || l.Level() != "warn" {
+			t.Errorf("configured with no level: %v, %s", err, l.Level())
+		}
+	}()
 	if level, err := l.SetLevel("Debug"); err != nil || level != "debug" {
 		t.Errorf("set to %s, %v", level, err)
 	}
