@@ -36,6 +36,9 @@ var importRules = []struct {
 	{"rpc/…", []string{"driver/…", "store/…", "worker/…"}, "the client is imported by other services, and must stay light"},
 	{"worker", []string{"store/…", "database/sql", nats, goCeph}, "the business uses interfaces of its own"},
 	{"supervisor/…", []string{"config/…", "driver/…", "store/…", "rpc/…", "worker/…", "operation/…"}, "the parent has nothing to lose and can always restart a child"},
+	{"internal/logs", oursExcept("fault"), "every process logs before it knows anything else"},
+	{"internal/spell", []string{"./…"}, "the client of the bus has it, too, and must stay light"},
+	{"report", []string{"./…"}, "what every process has; the others bring their sections along"},
 	{"internal/crashpoint", []string{"./…"}, "a leaf, so that every package can have crash points"},
 	{"internal/manual", []string{"./…"}, "pages are made from commands, whatever those do"},
 }
