@@ -126,7 +126,7 @@ func TestReportWhileTheBackendHangs(t *testing.T) {
 		t.Errorf("the report took %s", took)
 	}
 	contains(t, text, accepted.Operation.ID, "hung-1", "CreateVolume", "IN C", "_Cfunc_rbd_", "librbd.so.1", "librados.so.2",
-		"phase = ", "[rbd0]", "last lines, from debug:")
+		"phase = ", "slots busy = ", "sqlite, schema ", "[rbd0]", "last lines, from debug:")
 
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

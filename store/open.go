@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/volumed/volumed/fault"
 )
@@ -76,6 +77,16 @@ func (db *DB) Close() error { return errors.Join(db.engine.close(), db.reads.Clo
 // ID returns the id of the database, a UUID made by the first Migrate: two
 // processes with the same one share their rows.
 func (db *DB) ID() string { return db.id }
+
+// Schema returns the engine and the version of the schema, which is the one that this
+// program works with: with another, nothing is opened.
+func (db *DB) Schema() string {
+	version, err := db.d.newest()
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s, schema %d", db.d.name, version)
+}
 
 // Ping asks the database for an answer; fault.Unavailable if there is none before ctx ends.
 func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }

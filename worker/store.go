@@ -33,6 +33,7 @@ type serviceStore interface {
 // page, empty after the last.
 type reader interface {
 	ID() string
+	Schema() string // for people
 	Services(ctx context.Context, f volume.ServiceFilter) ([]volume.ServiceState, string, error)
 	Volumes(ctx context.Context, f volume.VolumeFilter) ([]volume.Volume, string, error)
 	Snapshots(ctx context.Context, f volume.SnapshotFilter) ([]volume.Snapshot, string, error)

@@ -59,10 +59,24 @@ type Details struct {
 	Away  map[string]string // what does not answer, and why
 	// The rest is empty until the worker takes requests.
 	Database string // its id
+	Schema   string // its engine and the version of its schema
 	Bus      string // its address
 	Addrs    []string
+	Slots    Slots              // of the driver
 	Pending  []rpc.Pending      // requests, oldest first
 	Ended    []volume.Operation // the last ones, newest first
+}
+
+// Slots are those of a driver that bounds its calls.
+type Slots struct {
+	Busy      int // taken by calls in the driver
+	Abandoned int // by calls among them that nobody waits for any more
+}
+
+// bounded is such a driver.
+type bounded interface {
+	Busy() int
+	Abandoned() int
 }
 
 // Details returns them, under the terms of Vitals.
@@ -75,6 +89,10 @@ func (w *Worker) Details() Details {
 		return d
 	}
 	d.Database, d.Bus, d.Addrs = w.store.ID(), w.conn.Server(), w.driver.Addrs()
+	d.Schema = w.store.Schema()
+	if b, able := driver.As[bounded](w.driver); able {
+		d.Slots = Slots{b.Busy(), b.Abandoned()}
+	}
 	d.Pending, d.Ended = w.server.Pending(), w.engine.Ended()
 	return d
 }

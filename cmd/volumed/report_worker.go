@@ -82,6 +82,9 @@ func failure(op volume.Operation) any {
 }
 
 func (k known) driver(s *report.Section) {
+	slots := k.details().Slots
+	s.Add("slots busy", slots.Busy)
+	s.Add("of them with calls that nobody waits for", slots.Abandoned)
 	t := report.Table{Title: "calls that have not returned", Columns: []string{"METHOD", "OBJECT", "AGE", "NO SIGN OF LIFE FOR"}}
 	for _, f := range k.vitals().Calls {
 		t.Row(f.Method, f.Object, report.Age(f.Begun), report.Age(f.Sign))
@@ -107,6 +110,7 @@ func (k known) requests(s *report.Section) {
 func (k known) connections(s *report.Section) {
 	v, d := k.vitals(), k.details()
 	s.Add("database", d.Database)
+	s.Add("schema", d.Schema)
 	s.Add("bus", d.Bus)
 	s.Add("bus connected", v.BusConnected)
 	s.Add("addresses on the cluster", d.Addrs)
