@@ -350,7 +350,7 @@ func TestHungChild(t *testing.T) {
 		if diff := cmp.Diff(want, hung.signals()); diff != "" {
 			t.Errorf("signals (-want +got):\n%s", diff)
 		}
-		if e := w.status("hung").LastExit; e == nil || e.Reason != "hung: no beat for 30s" {
+		if e := w.status("hung").LastExit; e == nil || e.Reason != "hung: no beat for 30s" || !e.Hung || e.CutOff {
 			t.Errorf("last exit: %+v", e)
 		}
 		if w.starts("hung") != 2 || w.starts("quiet") != 1 {
@@ -380,6 +380,9 @@ func TestGracefulStopEndsAtTheDeadline(t *testing.T) {
 		}
 		if ExitCode(err) != 1 || !strings.Contains(err.Error(), "busy") || strings.Contains(err.Error(), "idle") {
 			t.Errorf("Run = %v", err)
+		}
+		if e := w.status("busy").LastExit; e == nil || !e.CutOff || e.Hung {
+			t.Errorf("last exit: %+v", e)
 		}
 		if w.starts("dying") != 1 {
 			t.Error("a child was started during the stop")
