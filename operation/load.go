@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -47,6 +48,9 @@ func (e *Engine) Ended() []volume.Operation {
 	slices.Reverse(last)
 	return last
 }
+
+// Methods returns the names of the methods that operations may have, sorted.
+func (e *Engine) Methods() []string { return slices.Sorted(maps.Keys(e.methods)) }
 
 func (l *lane) load() LaneLoad {
 	l.mu.Lock()

@@ -406,7 +406,7 @@ func TestStopDuringAReplacement(t *testing.T) {
 	})
 }
 
-func TestAlive(t *testing.T) {
+func TestShutdownByCommand(t *testing.T) {
 	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
 		if err := r.sup.Alive(r.t.Context()); err != nil {
 			t.Errorf("Alive = %v", err)

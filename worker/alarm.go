@@ -23,7 +23,7 @@ func (w *Worker) alarmOf(what string, v Vitals, d Details) {
 func (w *Worker) lateness(ctx context.Context) {
 	late := false
 	w.every(ctx, func(l Live) time.Duration { return l.ReportInterval }, func() {
-		at, _ := w.pulse.last()
+		at, _, _ := w.pulse.last()
 		was := late
 		late = !at.IsZero() && time.Since(at) > lateBeats*w.live().ReportInterval
 		if late && !was {

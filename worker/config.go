@@ -66,7 +66,11 @@ type Deps struct {
 	OpenDriver func(context.Context) (driver.Driver, error)
 	Connect    func(context.Context) (*rpc.Conn, error)
 	Parent     Parent
-	Log        hclog.Logger
+	// OnEnd is told of every operation that has ended, once, when the end is published;
+	// nil means that nobody wants to know. It must return at once. An end that is
+	// committed when the process is killed may never be told.
+	OnEnd func(volume.Operation)
+	Log   hclog.Logger
 	// Alarm is called when something has gone wrong that only a report made at once
 	// can explain, with what the worker knew at that moment; it returns when the report
 	// is made, or after a second. It may be nil.

@@ -79,6 +79,9 @@ func (w *Worker) capabilities(ctx context.Context) (rpc.CapabilitiesReply, error
 type publisher struct{ w *Worker }
 
 func (p publisher) PublishOperation(op volume.Operation) {
+	if p.w.deps.OnEnd != nil && op.Status.Terminal() {
+		p.w.deps.OnEnd(op)
+	}
 	if err := p.w.events.PublishOperation(context.Background(), op); err != nil {
 		p.w.log.Debug("operation not published", "operation", op.ID, "request_id", op.RequestID, "error", err)
 	}

@@ -21,9 +21,14 @@ type Vitals struct {
 	// HeartbeatError is why the one after it was not.
 	Heartbeat      time.Time `json:"heartbeat,omitzero"`
 	HeartbeatError string    `json:"heartbeat_error,omitempty"`
+	// HeartbeatFailures counts those that were not written.
+	HeartbeatFailures int `json:"heartbeat_failures,omitempty"`
+	// ServiceDownTime is the age of a heartbeat at which the service counts as down.
+	ServiceDownTime time.Duration `json:"-"`
 
 	// The rest is empty until the worker takes requests.
 	BusConnected bool                  `json:"bus_connected"`
+	Methods      []string              `json:"-"` // that operations may have
 	Lanes        []operation.LaneLoad  `json:"lanes,omitempty"`
 	Operations   []volume.Operation    `json:"operations,omitempty"` // at work, oldest first
 	Calls        []driver.Flight       `json:"calls,omitempty"`      // in the driver, oldest first
@@ -34,9 +39,9 @@ type Vitals struct {
 // Vitals returns what the worker knows of itself. It may be called by any
 // goroutine at any time, and waits for nothing outside of the process.
 func (w *Worker) Vitals() Vitals {
-	v := Vitals{Host: w.cfg.Host}
+	v := Vitals{Host: w.cfg.Host, ServiceDownTime: w.cfg.ServiceDownTime}
 	v.Phase, v.Reason = w.health.now()
-	v.Heartbeat, v.HeartbeatError = w.pulse.last()
+	v.Heartbeat, v.HeartbeatError, v.HeartbeatFailures = w.pulse.last()
 	select {
 	case <-w.opened:
 	default:
@@ -44,6 +49,7 @@ func (w *Worker) Vitals() Vitals {
 	}
 	v.Epoch = w.fence.Epoch
 	v.BusConnected = w.conn.Connected()
+	v.Methods = w.engine.Methods()
 	v.Lanes, v.Operations, v.Requests = w.engine.Load(), w.engine.InFlight(), w.server.Stats()
 	v.Capabilities = w.stats.get()
 	if tracker, able := driver.As[driver.Tracker](w.driver); able {
@@ -99,9 +105,10 @@ func (w *Worker) Details() Details {
 
 // pulse keeps how the last heartbeats went.
 type pulse struct {
-	mu  sync.Mutex
-	at  time.Time
-	err string
+	mu       sync.Mutex
+	at       time.Time
+	err      string
+	failures int
 }
 
 func (p *pulse) note(err error) {
@@ -109,13 +116,14 @@ func (p *pulse) note(err error) {
 	defer p.mu.Unlock()
 	if err != nil {
 		p.err = err.Error()
+		p.failures++
 		return
 	}
 	p.at, p.err = time.Now(), ""
 }
 
-func (p *pulse) last() (at time.Time, err string) {
+func (p *pulse) last() (at time.Time, err string, failures int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.at, p.err
+	return p.at, p.err, p.failures
 }
