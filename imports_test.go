@@ -35,6 +35,7 @@ var importRules = []struct {
 	{"store/…", []string{"driver/…", "rpc/…", "worker/…"}, "rows know nothing of who writes them"},
 	{"rpc/…", []string{"driver/…", "store/…", "worker/…"}, "the client is imported by other services, and must stay light"},
 	{"worker", []string{"store/…", "database/sql", nats, goCeph}, "the business uses interfaces of its own"},
+	{"metrics", []string{"config/…", "store/…", "driver/rbd/…", "driver/mem/…", goCeph, nats}, "it is shown what others know, and opens nothing itself"},
 	{"supervisor/…", []string{"config/…", "driver/…", "store/…", "rpc/…", "worker/…", "operation/…"}, "the parent has nothing to lose and can always restart a child"},
 	{"internal/logs", oursExcept("fault"), "every process logs before it knows anything else"},
 	{"internal/spell", []string{"./…"}, "the client of the bus has it, too, and must stay light"},
@@ -55,6 +56,8 @@ var homes = []struct {
 	{"modernc.org/sqlite/…", []string{"store/…"}, "one place knows SQL"},
 	{"github.com/pressly/goose/…", []string{"store/…"}, "one place knows SQL"},
 	{"github.com/jackc/pgx/…", []string{"store/…", "internal/testenv"}, "one place knows SQL"},
+	{"github.com/prometheus/…", []string{"metrics"}, "one place knows how metrics are written"},
+	{module + "metrics", []string{"cmd/volumed"}, "who counts calls back, and does not know who is told"},
 	{"testing", []string{"internal/testenv", "driver/drivertest", "store/storetest", "rpc/rpctest"}, "the service does not link the test framework"},
 	{module + "internal/testenv", nil, "only tests start services"},
 }
