@@ -25,7 +25,7 @@ var defaultTable = table{defaultSection, OfService, append([]option{
 	{name: "reinit_driver_count", idle: true, kind: integer, def: "3", min: ptr(0), unit: "tries", help: "Quick tries to set up a driver before the backend reports itself degraded; it is tried on after that."},
 	{name: "init_host_max_objects_retrieval", idle: true, kind: integer, def: "0", min: ptr(0), unit: "rows", help: "Page size of the rows read at start; 0: the service's own."},
 	{name: "transport_url", secret: true, help: "`nats://…` is taken as `[nats] url`. `rabbit://` and others are ignored with a warning."},
-	{name: "metrics_listen", idle: true, check: checkListen, help: "host:port of the metrics page. Empty: none."},
+	{name: "metrics_listen", def: "127.0.0.1:18776", check: checkListen, help: "host:port of `/metrics`, `/livez` and `/readyz`; anyone who can connect can read them. Empty: none."},
 
 	{name: "debug", reach: OfAll, kind: boolean, def: "false", help: "Log at level DEBUG instead of INFO."},
 	{name: "log_file", old: []string{"logfile"}, help: "File to log to instead of stderr; relative to log_dir."},

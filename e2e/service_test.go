@@ -83,7 +83,7 @@ func newService(t *testing.T, o options) *service {
 	for i := range s.pools {
 		names = append(names, "rbd"+strconv.Itoa(i))
 	}
-	fmt.Fprintf(&text, "[DEFAULT]\nenabled_backends = %s\nhost = %s\nstate_path = %s\n%s\n", strings.Join(names, ", "), host, s.state, o.defaults)
+	fmt.Fprintf(&text, "[DEFAULT]\nenabled_backends = %s\nhost = %s\nstate_path = %s\nmetrics_listen =\n%s\n", strings.Join(names, ", "), host, s.state, o.defaults)
 	if o.nats != "" {
 		fmt.Fprintf(&text, "[nats]\nurl = %s\n", o.nats)
 	} else {

@@ -12,6 +12,7 @@ import (
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/local"
+	"github.com/volumed/volumed/metrics"
 	"github.com/volumed/volumed/report"
 	"github.com/volumed/volumed/supervisor/lifeline"
 	"github.com/volumed/volumed/worker"
@@ -20,15 +21,17 @@ import (
 // console answers questions about one worker, on a socket of its own: it has to
 // answer when the work does not.
 type console struct {
-	app    *app
-	worker *worker.Worker
-	rep    *reporter
-	log    hclog.Logger
+	app     *app
+	worker  *worker.Worker
+	metrics *metrics.Worker
+	rep     *reporter
+	log     hclog.Logger
 }
 
 func (c console) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /vitals", local.Handler(func(context.Context, struct{}) (worker.Vitals, error) { return c.worker.Vitals(), nil }))
+	mux.Handle("GET /metrics", c.metrics.Metrics())
 	mux.Handle("POST /config", local.Handler(c.tune))
 	mux.Handle("POST /log-level", local.Handler(c.app.setLevel))
 	mux.HandleFunc("GET /report", func(out http.ResponseWriter, r *http.Request) {
@@ -71,18 +74,11 @@ func sendReport(out http.ResponseWriter, r report.Report, format string) {
 // withConsole runs the worker beside its console. A console that cannot be opened
 // keeps no backend down.
 func withConsole(ctx context.Context, cfg *config.Config, c console) error {
-	answering, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := serveConsole(answering, cfg.Default.StatePath, c.handler()); err != nil {
+	return beside(ctx, func(ctx context.Context) {
+		if err := serveConsole(ctx, cfg.Default.StatePath, c.handler()); err != nil {
 			c.log.Error("this process answers no questions about itself", "error", err)
 		}
-	}()
-	err := c.worker.Run(ctx)
-	stop()
-	<-ended
-	return err
+	}, c.worker.Run)
 }
 
 func serveConsole(ctx context.Context, statePath string, h http.Handler) error {

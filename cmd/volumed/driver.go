@@ -14,16 +14,17 @@ import (
 	"github.com/volumed/volumed/fault"
 )
 
-// openDriver connects the backend's driver, with its decorators around it. No
-// error is final: the section was found valid before, and a pool, a key or a
-// file that is missing may be made while the worker waits.
-func openDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (driver.Driver, error) {
+// openDriver connects the backend's driver, with its decorators around it; each
+// call that has ended is handed to ended. No error is final: the section was found
+// valid before, and a pool, a key or a file that is missing may be made while the
+// worker waits.
+func openDriver(ctx context.Context, b *config.Backend, log hclog.Logger, ended func(observe.Call)) (driver.Driver, error) {
 	d, err := connectDriver(ctx, b, log)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "%w", err)
 	}
 	log = log.Named("driver")
-	return limit.New(observe.New(d, log, nil), limit.Config{
+	return limit.New(observe.New(d, log, ended), limit.Config{
 		Slots: b.BackendNativeThreadsPoolSize, Control: controlSlots, Stats: statsSlots, Bulk: bulkSlots(b),
 	}, log), nil
 }

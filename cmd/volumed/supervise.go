@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/oklog/run"
 
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/fault"
@@ -33,28 +32,17 @@ func (a *app) supervise(ctx context.Context) error {
 		return exit(err)
 	}
 	defer rep.watch(s.Status)()
-	if err := a.runSupervisor(ctx, cfg, s, rep, log); err != nil {
+	if err := runSupervisor(ctx, control{supervisor: s, app: a, cfg: cfg, rep: rep, log: log}); err != nil {
 		return &exitError{supervisor.ExitCode(err), err}
 	}
 	return nil
 }
 
 // runSupervisor runs the supervisor, and beside it what answers its operators.
-func (a *app) runSupervisor(ctx context.Context, cfg *config.Config, s *supervisor.Supervisor, rep *parentReporter, log hclog.Logger) (err error) {
-	var g run.Group
-	supervising, stop := context.WithCancel(ctx)
-	g.Add(func() error {
-		err = s.Run(supervising)
-		return err
-	}, func(error) { stop() })
-	answering, end := context.WithCancel(ctx)
-	g.Add(func() error {
-		serveControl(answering, control{supervisor: s, app: a, cfg: cfg, rep: rep, log: log})
-		<-answering.Done()
-		return nil
-	}, func(error) { end() })
-	_ = g.Run() // what counts is how the supervisor ended
-	return err
+func runSupervisor(ctx context.Context, c control) error {
+	return beside(ctx, func(ctx context.Context) { serveControl(ctx, c) }, func(ctx context.Context) error {
+		return withMetrics(ctx, c.cfg, c.supervisor, c.log)
+	})
 }
 
 // serveControl answers commands on the control socket. A service that cannot be

@@ -14,6 +14,7 @@ import (
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/metrics"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/report"
 	"github.com/volumed/volumed/rpc"
@@ -63,13 +64,15 @@ func (a *app) work(ctx context.Context, name string) error {
 	rep := newReporter(cfg, log, name, func(ctx context.Context, trigger string) report.Report {
 		return a.workerReport(ctx, cfg, name, trigger, ask(w))
 	})
+	m := metrics.NewWorker(name, version)
 	w = worker.New(workerConfig(cfg, b), worker.Deps{
 		OpenStore: func(ctx context.Context) (worker.Store, error) {
 			return store.Open(ctx, cfg.Database.Connection.Reveal(), store.Options{})
 		},
-		OpenDriver: func(ctx context.Context) (driver.Driver, error) { return openDriver(ctx, b, log) },
+		OpenDriver: func(ctx context.Context) (driver.Driver, error) { return openDriver(ctx, b, log, m.CallEnded) },
 		Connect:    func(ctx context.Context) (*rpc.Conn, error) { return connect(ctx, cfg, b, log) },
 		Parent:     parent{a.parent},
+		OnEnd:      m.OperationEnded,
 		Log:        log,
 		Alarm: func(what string, v worker.Vitals, d worker.Details) {
 			rep.alarm(what, func(ctx context.Context, trigger string) report.Report {
@@ -77,7 +80,14 @@ func (a *app) work(ctx context.Context, name string) error {
 			})
 		},
 	})
-	return a.untilStopped(ctx, rep, func(ctx context.Context) error { return withConsole(ctx, cfg, console{a, w, rep, log}) })
+	m.Watch(w.Vitals)
+	return a.untilStopped(ctx, rep, func(ctx context.Context) error {
+		run := func(ctx context.Context) error { return withConsole(ctx, cfg, console{a, w, m, rep, log}) }
+		if a.parent.Supervised() { // who then shows this page with the others
+			return run(ctx)
+		}
+		return withPage(ctx, cfg, m, log, run)
+	})
 }
 
 // lockBackend keeps a second worker of the same service from running on this

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/config"
+	"github.com/volumed/volumed/internal/local"
+	"github.com/volumed/volumed/metrics"
+	"github.com/volumed/volumed/supervisor"
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// withMetrics runs the supervisor beside the page of its metrics.
+func withMetrics(ctx context.Context, cfg *config.Config, s *supervisor.Supervisor, log hclog.Logger) error {
+	ask := func(ctx context.Context, c supervisor.ChildStatus) (io.ReadCloser, error) {
+		return local.NewClient(lifeline.ConsolePath(cfg.Default.StatePath, c.PID)).Open(ctx, "GET", "/metrics", nil)
+	}
+	return withPage(ctx, cfg, metrics.NewService(s, ask, version, log), log, s.Run)
+}
+
+// withPage runs a role beside the page of its metrics, if there is to be one.
+func withPage(ctx context.Context, cfg *config.Config, s metrics.Source, log hclog.Logger, run func(context.Context) error) error {
+	address := cfg.Default.MetricsListen
+	if address == "" {
+		return run(ctx)
+	}
+	return beside(ctx, func(ctx context.Context) { metrics.Serve(ctx, address, metrics.Page(s), log) }, run)
+}
+
+// beside runs a role while serve goes on, also while the role drains.
+func beside(ctx context.Context, serve func(context.Context), run func(context.Context) error) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var ended sync.WaitGroup
+	ended.Go(func() { serve(serving) })
+	defer ended.Wait()
+	defer stop()
+	return run(ctx)
+}
