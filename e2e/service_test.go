@@ -43,6 +43,7 @@ type service struct {
 	log    *syncBuffer
 
 	binary string   // testenv.Binary unless given
+	args   []string // a role; the supervisor unless given
 	env    []string // more than this process has
 
 	cmd    *exec.Cmd
@@ -61,6 +62,7 @@ type options struct {
 	backends int    // 1 unless given
 	nats     string // URL of an external server; the embedded bus if empty
 	database string // URL; SQLite in the state path if empty
+	metrics  string // address of the page; none if empty
 	pools    []string
 }
 
@@ -83,7 +85,8 @@ func newService(t *testing.T, o options) *service {
 	for i := range s.pools {
 		names = append(names, "rbd"+strconv.Itoa(i))
 	}
-	fmt.Fprintf(&text, "[DEFAULT]\nenabled_backends = %s\nhost = %s\nstate_path = %s\nmetrics_listen =\n%s\n", strings.Join(names, ", "), host, s.state, o.defaults)
+	fmt.Fprintf(&text, "[DEFAULT]\nenabled_backends = %s\nhost = %s\nstate_path = %s\nmetrics_listen = %s\n%s\n",
+		strings.Join(names, ", "), host, s.state, o.metrics, o.defaults)
 	if o.nats != "" {
 		fmt.Fprintf(&text, "[nats]\nurl = %s\n", o.nats)
 	} else {
@@ -124,7 +127,7 @@ func (s *service) start() {
 	if s.binary == "" {
 		s.binary = testenv.Binary(s.t)
 	}
-	s.cmd = exec.Command(s.binary, "--config-file", s.conf)
+	s.cmd = exec.Command(s.binary, append(s.args, "--config-file", s.conf)...)
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stderr = s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
