@@ -57,7 +57,7 @@ test-package: deps ## the packages: lintian, systemd, then install, serve, upgra
 	@scripts/install-deps --package
 	@scripts/test-package '$(version)'
 
-generate: ## generated files: JSON Schemas, the sample configuration
+generate: ## generated files: JSON Schemas, the sample configuration, tables in docs
 	go generate ./...
 
 fmt: ## gofumpt and the order of imports
