@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -252,6 +253,23 @@ func TestMetricsOfAWorkerAlone(t *testing.T) {
 			t.Errorf("GET %s: %d %q, %v", path, status, body, err)
 		}
 	}
+}
+
+// A port that another process has keeps no backend down, and is served once it is free.
+func TestTakenPortOfMetrics(t *testing.T) {
+	o := newObserved(t, options{})
+	other, err := net.Listen("tcp", strings.TrimPrefix(o.page, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	o.start()
+	o.ready()
+	if log := o.log.String(); !strings.Contains(log, "metrics are not served") {
+		t.Error("the log does not say that the port is taken")
+	}
+	other.Close()
+	o.shows(1, "volumed_ready")
 }
 
 // mostMemory is what the supervisor may take, scrapes or not.
