@@ -32,6 +32,8 @@ const (
 	pathRestart = "/restart"
 	pathStart   = "/start"
 	pathStop    = "/stop"
+	pathLevel   = "/log-level"
+	pathReport  = "/report"
 )
 
 // order is a command about one backend, or, with none, about the service.
@@ -60,7 +62,25 @@ func (c control) handler() http.Handler {
 		}
 		return struct{}{}, c.supervisor.Stop(ctx, o.Backend)
 	}))
+	mux.Handle("POST "+pathLevel, local.Handler(c.setLevels))
+	mux.HandleFunc("GET "+pathReport, c.report)
 	return mux
+}
+
+// report answers with the report of one backend, or of all processes.
+func (c control) report(out http.ResponseWriter, r *http.Request) {
+	const trigger = "volumed report"
+	backend := r.FormValue("backend")
+	if backend == "" {
+		sendReport(out, c.rep.report(r.Context(), trigger), r.FormValue("format"))
+		return
+	}
+	made, err := c.rep.backendReport(r.Context(), trigger, backend)
+	if err != nil {
+		local.Refuse(out, err)
+		return
+	}
+	sendReport(out, made, r.FormValue("format"))
 }
 
 // vitalsTimeout bounds how long a worker may take to tell its vitals.
@@ -85,18 +105,18 @@ func (c control) status(ctx context.Context) serviceStatus {
 }
 
 // ask adds what the worker tells.
-func (s *childStatus) ask(ctx context.Context, statePath string) {
+func (c *childStatus) ask(ctx context.Context, statePath string) {
 	var v worker.Vitals
-	if err := local.NewClient(lifeline.ConsolePath(statePath, s.PID)).Ask(ctx, http.MethodGet, "/vitals", nil, &v); err != nil {
-		s.Silent = err.Error()
+	if err := local.NewClient(lifeline.ConsolePath(statePath, c.PID)).Ask(ctx, http.MethodGet, "/vitals", nil, &v); err != nil {
+		c.Silent = err.Error()
 		return
 	}
-	s.Host, s.Epoch = v.Host, v.Epoch
+	c.Host, c.Epoch = v.Host, v.Epoch
 	if !v.Heartbeat.IsZero() {
-		s.HeartbeatAge = time.Since(v.Heartbeat).Seconds()
+		c.HeartbeatAge = time.Since(v.Heartbeat).Seconds()
 	}
-	s.InFlight = len(v.Operations)
+	c.InFlight = len(v.Operations)
 	for _, lane := range v.Lanes {
-		s.Waiting += lane.Waiting
+		c.Waiting += lane.Waiting
 	}
 }

@@ -34,7 +34,7 @@ type operator struct {
 // operatorCommands returns the commands to a running supervisor.
 func (a *app) operatorCommands() []*cobra.Command {
 	o := &operator{app: a, out: os.Stdout, errs: os.Stderr}
-	all := []*cobra.Command{o.statusCommand(), o.reloadCommand(), o.restartCommand(), o.startCommand(), o.stopCommand()}
+	all := []*cobra.Command{o.statusCommand(), o.reloadCommand(), o.restartCommand(), o.startCommand(), o.stopCommand(), o.logLevelCommand(), o.reportCommand()}
 	for _, cmd := range all {
 		cmd.Flags().StringVar(&o.socket, "socket", "", "control socket of the supervisor (default: that of the configuration)")
 		cmd.Flags().StringVarP(&o.format, "output", "o", "table", "table or json")
@@ -67,6 +67,20 @@ func (o *operator) failed(err error) error {
 
 // ask sends a command to the supervisor.
 func (o *operator) ask(ctx context.Context, method, path string, req, resp any) error {
+	return o.with(func(c *local.Client) error { return c.Ask(ctx, method, path, req, resp) })
+}
+
+// open is ask for an answer that is passed on as it is.
+func (o *operator) open(ctx context.Context, method, path string) (answer io.ReadCloser, err error) {
+	err = o.with(func(c *local.Client) error {
+		answer, err = c.Open(ctx, method, path, nil)
+		return err
+	})
+	return answer, err
+}
+
+// with asks the supervisor of the configuration, or of --socket.
+func (o *operator) with(ask func(*local.Client) error) error {
 	socket := o.socket
 	if socket == "" {
 		var err error
@@ -74,7 +88,7 @@ func (o *operator) ask(ctx context.Context, method, path string, req, resp any) 
 			return fault.New(fault.Invalid, "%w", err).WithHint("correct it, or name the supervisor's --socket")
 		}
 	}
-	err := local.NewClient(socket).Ask(ctx, method, path, req, resp)
+	err := ask(local.NewClient(socket))
 	if errors.Is(err, local.ErrNobody) {
 		return fault.New(fault.NotFound, "no supervisor runs here: %w", err).WithHint("start volumed, or name another --config-file or --socket")
 	}

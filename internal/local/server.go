@@ -49,13 +49,20 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		stopped <- errors.Join(s.Shutdown(within), s.Close())
 	})
 	err := s.Serve(l)
-	if !stop() {
-		<-stopped
+	if !stop() { // the end has begun
+		err = errors.Join(ignoreClosed(err), <-stopped)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) { // what was too long was cut off
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 // Handler answers one kind of request: it returns what is sent as JSON, or an
