@@ -128,6 +128,8 @@ func TestStopIsBounded(t *testing.T) {
 	b.gone(time.Second, children)
 	if log := b.log.String(); !strings.Contains(log, "ended with work unfinished: rbd0") {
 		t.Errorf("the log does not say whose work was cut off")
+	} else if strings.Contains(log, "cut off at the deadline") {
+		t.Error("the worker did not end by itself")
 	}
 	b.done()
 }

@@ -141,6 +141,18 @@ func (c *Conn) flush(ctx context.Context) error {
 	return nil
 }
 
+// flushWhileConnected is flush, but it gives up as soon as the connection is lost.
+func (c *Conn) flushWhileConnected(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	lost := fault.New(fault.Unavailable, "the connection to %s is lost", c.name)
+	defer c.link.onLoss(func() { cancel(lost) })()
+	if !c.nc.IsConnected() {
+		return lost
+	}
+	return c.flush(ctx)
+}
+
 // confirm waits until the server has handled all subscriptions, and returns
 // the refusal of one if there was any since the error before.
 func (c *Conn) confirm(ctx context.Context, before error) error {

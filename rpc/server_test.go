@@ -153,6 +153,30 @@ func TestStopGivesUp(t *testing.T) {
 	}
 }
 
+// A server whose connection is gone has nothing to wait for.
+func TestStopWithoutConnection(t *testing.T) {
+	broker := rpctest.NewServer(t)
+	conn := rpctest.Connect(t, broker.URL())
+	s := rpc.NewServer(conn, rpc.Config{Service: service}, hclog.NewNullLogger())
+	create(s, func(context.Context, rpc.CreateVolumeRequest) (rpc.VolumeReply, error) { return rpc.VolumeReply{}, nil })
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	broker.Stop()
+	for conn.Connected() {
+		<-conn.Changes()
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Errorf("Stop = %v", err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("Stop took %s", took)
+	}
+}
+
 func TestPanicIsInternal(t *testing.T) {
 	url := rpctest.NewServer(t).URL()
 	serve(t, url, rpc.Config{}, func(s *rpc.Server) {

@@ -127,16 +127,35 @@ func (w *Worker) pruning(ctx context.Context) {
 	w.every(ctx, func(l Live) time.Duration { return min(pruneInterval, l.Retention) }, prune)
 }
 
-// watchdog tells the parent that the inner loops make progress. It passes
-// through the engine, so that a wedged engine is not taken for a living one; a
-// long call to the cluster holds nothing that it needs.
+// watchdog tells the parent that the inner loops make progress, from the first
+// moment to the end of the drain. It passes through the engine and looks at the
+// heartbeats, so that what is wedged is not taken for living; a long call to the
+// cluster holds nothing that it needs.
 func (w *Worker) watchdog(ctx context.Context) {
 	if w.deps.Parent.Watchdog() <= 0 {
 		return
 	}
 	w.deps.Parent.Beat()
 	w.every(ctx, func(Live) time.Duration { return w.deps.Parent.Watchdog() / 6 }, func() {
-		w.engine.InFlight()
-		w.deps.Parent.Beat()
+		if w.progresses() {
+			w.deps.Parent.Beat()
+		}
 	})
+}
+
+// wedgedBeats is for how many intervals, and a minute, the heartbeats may not even be
+// tried. A database that does not take them is no reason: that ends every try.
+const wedgedBeats = 3
+
+// progresses reports whether the loops of the worker do, once there are any; it does
+// not return where the engine has wedged.
+func (w *Worker) progresses() bool {
+	select {
+	case <-w.opened:
+	default:
+		return true
+	}
+	w.engine.InFlight()
+	tried, interval := w.pulse.tried(), w.live().ReportInterval
+	return interval <= 0 || time.Since(tried) < time.Minute+wedgedBeats*interval
 }

@@ -1,12 +1,15 @@
 package worker_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -155,4 +158,20 @@ func TestTune(t *testing.T) {
 	live.ReportInterval = 10 * time.Millisecond
 	p.worker.Tune(live)
 	s.beats(5)
+}
+
+// A worker shows that it lives before it can serve: whoever watches it must not take
+// a cluster that is away for a process that hangs.
+func TestBeatsBeforeReady(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.prepare()
+	p.deps.OpenDriver = func(context.Context) (driver.Driver, error) { return nil, fault.New(fault.Unavailable, "no cluster") }
+	p.run()
+	p.awaitPhase(t, volume.Degraded)
+	s.until("it shows that it lives", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.beats > 0
+	})
 }

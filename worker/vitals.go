@@ -109,17 +109,27 @@ type pulse struct {
 	at       time.Time
 	err      string
 	failures int
+	attempt  time.Time
 }
 
 func (p *pulse) note(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.attempt = time.Now()
 	if err != nil {
 		p.err = err.Error()
 		p.failures++
 		return
 	}
 	p.at, p.err = time.Now(), ""
+}
+
+// tried returns when a heartbeat was last tried to be written, with or without
+// success.
+func (p *pulse) tried() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.attempt
 }
 
 func (p *pulse) last() (at time.Time, err string, failures int) {

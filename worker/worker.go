@@ -46,6 +46,7 @@ type Worker struct {
 	troubled  chan struct{} // holds one token: an operation is held up
 	attempted atomic.Bool   // to fence the process before
 	replaced  bool          // by the end of serve: this process ends with ErrReplace
+	cutOff    bool          // the drain was not over in time: calls are left in the driver
 
 	background sync.WaitGroup // what goes on beside the work, until drain
 }
@@ -66,6 +67,10 @@ func New(cfg Config, deps Deps) *Worker {
 // Unavailable (ErrReplace) when a fresh process has to go on with the work.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, w.tearDown()) }()
+	watched, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { w.watchdog(watched) })
+	defer func() { unwatch(); watch.Wait() }()
 	if err := w.setUp(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop before it had begun
@@ -265,20 +270,23 @@ func (w *Worker) serve(ctx context.Context) (err error) {
 	defer func() { die(); beats.Wait() }()
 
 	periodic, stop := context.WithCancel(context.Background())
-	for _, loop := range []func(context.Context){w.watchBus, w.watchBackend, w.statistics, w.pruning, w.watchdog, w.lateness} {
+	for _, loop := range []func(context.Context){w.watchBus, w.watchBackend, w.statistics, w.pruning, w.lateness} {
 		w.background.Go(func() { loop(periodic) })
 	}
-	timeout := w.live().DrainTimeout
 	select {
 	case <-ctx.Done():
 	case err = <-w.over:
 		w.log.Error("this process must end", "epoch", w.fence.Epoch, "error", err)
-		if w.replaced = errors.Is(err, ErrReplace); w.replaced {
-			timeout = replaceTimeout
-		}
+		w.replaced = errors.Is(err, ErrReplace)
 	}
 	stop()
-	return errors.Join(err, w.drain(timeout))
+	timeout := w.live().DrainTimeout
+	if w.replaced {
+		timeout = replaceTimeout
+	}
+	drainErr := w.drain(timeout)
+	w.cutOff = drainErr != nil
+	return errors.Join(err, drainErr)
 }
 
 // drain ends the work: no new requests, what runs comes to a safe point, and so
@@ -312,7 +320,7 @@ const closeTimeout = 2 * time.Second
 
 // tearDown closes what setUp has opened.
 func (w *Worker) tearDown() (err error) {
-	if w.driver != nil && !w.replaced { // else the end of the process is what ends its calls
+	if w.driver != nil && !w.replaced && !w.cutOff { // else the end of the process is what ends its calls
 		err = w.driver.Close()
 	}
 	if w.conn != nil {
@@ -338,7 +346,11 @@ func (w *Worker) lastBeat(ctx context.Context) error {
 		_, reason := w.health.now()
 		return w.store.Heartbeat(ctx, w.fence, volume.Draining, "is being replaced: "+reason, w.driver.Addrs())
 	}
-	return w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", []string{})
+	addrs := []string{}
+	if w.cutOff { // what is left in the driver may still come to be, until it is fenced
+		addrs = w.driver.Addrs()
+	}
+	return w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", addrs)
 }
 
 // Delays between attempts to reach what is away at start.
