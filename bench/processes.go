@@ -38,46 +38,6 @@ func measureStart(ctx context.Context, w *world) error {
 	return nil
 }
 
-// kills is how often a worker is killed.
-const kills = 20
-
-// measureKill: SIGKILL of an idle worker to the first answer of its successor.
-func measureKill(ctx context.Context, w *world) error {
-	s, err := w.serve(ctx, w.cluster, "")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.stop() }()
-	var floor, ours []time.Duration
-	for range kills {
-		begin := time.Now()
-		r, err := openRaw(w.cluster, "volumes")
-		if err != nil {
-			return err
-		}
-		floor = append(floor, time.Since(begin))
-		r.close()
-
-		pid, err := s.worker("rbd0")
-		if err != nil {
-			return err
-		}
-		begin = time.Now()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			return err
-		}
-		if err := buried(ctx, pid); err != nil {
-			return err
-		}
-		if err := s.answered(ctx, services[0]); err != nil {
-			return err
-		}
-		ours = append(ours, time.Since(begin))
-	}
-	w.table.add("kill -9 of an idle worker to the first answer, p50 of 20", round(median(floor))+" connect", round(median(ours)), "", "≤ 80 ms")
-	return nil
-}
-
 // children returns the pids of the supervisor's children by their command lines.
 func (s *service) children() (map[int]string, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")

@@ -95,6 +95,7 @@ func (w *world) startCluster(ctx context.Context, args ...string) (*cluster, err
 // service is a running volumed with two backends.
 type service struct {
 	cmd    *exec.Cmd
+	file   string // its configuration
 	state  string
 	conn   *rpc.Conn
 	client *rpc.Client
@@ -131,7 +132,7 @@ func (w *world) start(ctx context.Context, file, state string) (*service, time.D
 	if err := cmd.Start(); err != nil {
 		return nil, 0, err
 	}
-	s := &service{cmd: cmd, state: state}
+	s := &service{cmd: cmd, file: file, state: state}
 	err := s.connect(ctx)
 	for i := 0; err == nil && i < len(services); i++ {
 		err = s.answered(ctx, services[i])

@@ -68,7 +68,7 @@ func (s *Server) serve(e *endpoint, req request) {
 	var reply any
 	if err == nil {
 		ctx, cancel := s.contextOf(call)
-		if err = s.opened(ctx); err == nil {
+		if err = s.opened(ctx, e); err == nil {
 			reply, err = s.guard(ctx, e, req.body)
 		}
 		cancel()
@@ -78,9 +78,9 @@ func (s *Server) serve(e *endpoint, req request) {
 	e.pass("after")
 }
 
-// opened waits until requests may be handled.
-func (s *Server) opened(ctx context.Context) error {
-	if s.cfg.Open == nil {
+// opened waits until requests of the method may be handled.
+func (s *Server) opened(ctx context.Context, e *endpoint) error {
+	if s.cfg.Open == nil || !e.Held {
 		return nil
 	}
 	select {

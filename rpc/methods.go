@@ -25,6 +25,9 @@ type Method struct {
 	// Operates tells that the method starts or awaits an operation: Volumed-Wait
 	// has a meaning, and the reply carries the operation.
 	Operates bool
+	// Held tells that requests wait for Config.Open: they need the engine, which the
+	// others do without.
+	Held bool
 	// Request and Reply are the types of the bodies.
 	Request, Reply reflect.Type
 }
@@ -62,7 +65,7 @@ var methods = []Method{
 		"Carries out the repairs that an audit has planned, unless the world has changed since; for callers without a project."),
 	operates[OperationRequest, OperationReply](MethodWaitOperation,
 		"Answers when the operation has ended, or as it is when Volumed-Wait is over."),
-	direct[OperationRequest, OperationReply](Service, MethodCancelOperation,
+	held[OperationRequest, OperationReply](MethodCancelOperation,
 		"Asks an operation to stop and to leave nothing behind; it ends soon after, not at once."),
 	direct[ConnectionRequest, ConnectionReply](Service, MethodInitializeConnection,
 		"Tells how a host attaches the volume."),
@@ -95,7 +98,14 @@ var methods = []Method{
 // operates is a row for a method of a service that starts or awaits an operation.
 func operates[Req, Resp any](name, doc string) Method {
 	m := direct[Req, Resp](Service, name, doc)
-	m.Operates = true
+	m.Operates, m.Held = true, true
+	return m
+}
+
+// held is a row for a method of a service that answers at once, by the engine.
+func held[Req, Resp any](name, doc string) Method {
+	m := direct[Req, Resp](Service, name, doc)
+	m.Held = true
 	return m
 }
 

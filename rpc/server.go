@@ -33,9 +33,9 @@ type Config struct {
 	// before its handler sees it; beyond it messages are dropped, and logged.
 	// 65536 and 64 MiB.
 	PendingMessages, PendingBytes int
-	// Open, if it is not nil, is closed when requests may be handled: those that
-	// come before wait. Until then they are refused only by Stop, or when their
-	// deadline is over.
+	// Open, if it is not nil, is closed when requests of methods that are Held may be
+	// handled: those that come before wait. Until then they are refused only by Stop,
+	// or when their deadline is over.
 	Open <-chan struct{}
 }
 

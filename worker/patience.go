@@ -48,6 +48,11 @@ func (w *Worker) known(ctx context.Context, id string) (op volume.Operation, err
 	if err != nil && fault.KindOf(err) != fault.Unavailable || op.Status.Terminal() {
 		return op, err
 	}
+	select {
+	case <-w.opened:
+	default: // nothing is at work here yet
+		return op, err
+	}
 	if atWork, found := w.engine.Find(id); found {
 		return atWork, nil
 	}

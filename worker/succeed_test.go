@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"github.com/volumed/volumed/driver"
@@ -60,6 +61,11 @@ func TestSucceed(t *testing.T) {
 	}
 	s.until("requests are answered", func() bool { return count() > 20 })
 	second := s.begin()
+	for range 20 { // half of them reach the second, which does without an engine
+		if _, err := s.GetOperation(t.Context(), rpc.OperationRequest{OperationID: uuid.NewString()}); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("a question to one of two: %v", err)
+		}
+	}
 	if row := s.row(); row.Epoch != 1 || row.Phase != volume.Ready {
 		t.Errorf("while the first serves: epoch %d, %s", row.Epoch, row.Phase)
 	}
