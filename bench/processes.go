@@ -181,21 +181,31 @@ func (s *service) cpu() (total time.Duration, err error) {
 	}
 	children[s.cmd.Process.Pid] = "supervisor"
 	for pid := range children {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		used, err := cpuOf(pid)
 		if err != nil {
 			return 0, err
 		}
-		for _, thread := range threads {
-			stat, err := os.ReadFile(thread)
-			if err != nil {
-				continue // the thread ended
-			}
-			var ns int64
-			if _, err := fmt.Sscan(string(stat), &ns); err != nil {
-				return 0, err
-			}
-			total += time.Duration(ns)
+		total += used
+	}
+	return total, nil
+}
+
+// cpuOf returns the CPU time of one process.
+func cpuOf(pid int) (total time.Duration, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			continue // the thread ended
 		}
+		var ns int64
+		if _, err := fmt.Sscan(string(stat), &ns); err != nil {
+			return 0, err
+		}
+		total += time.Duration(ns)
 	}
 	return total, nil
 }

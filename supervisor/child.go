@@ -15,6 +15,7 @@ type child struct {
 	wanted  Spec // what the configuration says; another one while that is pending
 	tuned   Spec // whose live settings are in effect in the process
 	changed bool // since it was published
+	options comparison
 
 	// A child that is replaced has its replacement beside it, until that takes its
 	// place; the replacement is a child of its own with the same lock.
@@ -143,15 +144,6 @@ func (c *child) signal(sig syscall.Signal) error {
 // initialising reports whether the child holds one of the slots for init.
 func (c *child) initialising(now time.Time) bool {
 	return c.proc != nil && c.State == lifeline.Init && !c.loyal && now.Before(c.slotEnd)
-}
-
-// pending lists the options of the configuration that the child does not run with.
-func (c *child) pending() []string {
-	names := changed(c.spec.Settings, c.wanted.Settings, Backend, Service)
-	if c.proc != nil {
-		names = append(names, changed(c.tuned.Settings, c.wanted.Settings, Live)...)
-	}
-	return names
 }
 
 // unlock gives up the lock of a child that has no process.

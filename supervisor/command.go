@@ -69,7 +69,8 @@ func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, erro
 	defer s.reloading.Unlock()
 	txn := &transaction{done: make(chan struct{})}
 	err := s.command(ctx, backend, func(c *child, now time.Time) {
-		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: c.pending(), Before: c.PID})
+		_, pending := c.compared()
+		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: pending, Before: c.PID})
 		s.txn = txn
 		c.held = false
 		if c.proc == nil {

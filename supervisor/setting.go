@@ -63,3 +63,34 @@ func digest(settings []Setting) string {
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
+
+// comparison is what the options of a child come to, and of which ones: it is looked
+// at after every event, and changes with a reload.
+type comparison struct {
+	spec, wanted, tuned []Setting
+	running             bool
+	config              string
+	pending             []string
+}
+
+// compared returns the digest of the options that the child was started with, and
+// those of the configuration that it does not run with.
+func (c *child) compared() (config string, pending []string) {
+	o := &c.options
+	running := c.proc != nil
+	if same(o.spec, c.spec.Settings) && same(o.wanted, c.wanted.Settings) && same(o.tuned, c.tuned.Settings) && o.running == running {
+		return o.config, o.pending
+	}
+	*o = comparison{spec: c.spec.Settings, wanted: c.wanted.Settings, tuned: c.tuned.Settings, running: running}
+	o.config = digest(o.spec)
+	o.pending = changed(o.spec, o.wanted, Backend, Service)
+	if running {
+		o.pending = append(o.pending, changed(o.tuned, o.wanted, Live)...)
+	}
+	return o.config, o.pending
+}
+
+// same reports whether both are one and the same list, which nobody changes.
+func same(a, b []Setting) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}

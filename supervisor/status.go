@@ -123,7 +123,7 @@ func (s *Supervisor) publish() {
 // status is the child as others see it.
 func (c *child) status() ChildStatus {
 	status := c.ChildStatus
-	status.Config, status.Pending = digest(c.spec.Settings), c.pending()
+	status.Config, status.Pending = c.compared()
 	if n := c.next; n != nil {
 		status.Replacement = &Replacement{PID: n.PID, Generation: n.Generation, State: n.State, Since: n.Since, Reason: n.Reason}
 	}
