@@ -81,7 +81,19 @@ func checkVersion(s *session) error {
 	case version > newest:
 		return checkNewer(s, version, newest)
 	}
-	return nil
+	return checkMeta(s)
+}
+
+// checkMeta is errOlder for a database whose migration was cut off before it had
+// noted what follows from it.
+func checkMeta(s *session) error {
+	var since int64
+	known, err := s.one([]any{&since}, "SELECT compatible_since FROM meta")
+	if err == nil && (!known || since < compatibleSince) {
+		err = fault.New(fault.Unavailable, "the migration of the database has not come to its end: %w", errOlder).
+			WithHint("run volumed db-sync")
+	}
+	return err
 }
 
 // checkNewer asks a newer schema whether this program can work with it.

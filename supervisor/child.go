@@ -11,9 +11,10 @@ import (
 // child is what the loop knows of one child. Only the loop touches it.
 type child struct {
 	ChildStatus
+	intent
 	spec    Spec // what its processes are started with
-	wanted  Spec // what the configuration says; another one while that is pending
 	tuned   Spec // whose live settings are in effect in the process
+	tuning  bool // live settings are on their way to the process
 	changed bool // since it was published
 	options comparison
 
@@ -21,12 +22,8 @@ type child struct {
 	// place; the replacement is a child of its own with the same lock.
 	replaces *child
 	next     *child
-	renewal  *Spec     // to be replaced with, as soon as there is a slot
 	warmBy   time.Time // when a replacement has to be set up
-	refusal  string    // why the last replacement, or new settings, are not in effect
-	tuning   bool      // live settings are on their way to the process
-	leaving  bool      // taken out of the configuration
-	held     bool      // stopped by an operator, until started by one
+	fallback *Spec     // to go back to if a replacement never serves
 
 	lock    *lifeline.Lock
 	blocked time.Time // since when a stranger has held the lock, zero if none does
@@ -44,13 +41,25 @@ type child struct {
 	killAt time.Time // when SIGKILL is due, zero if it is not
 	hung   bool      // stopped beating
 	cut    bool      // met the deadline of a stop
+	handed bool      // TERM was sent because its replacement is warm
+
+	watchdog time.Duration // what this process was told to beat by
 
 	history    history
 	complained time.Time // last report of the crash loop
 }
 
+// intent is what is meant to become of a backend, whichever process serves it.
+type intent struct {
+	wanted  Spec   // what the configuration says; another one than spec while that is pending
+	renewal *Spec  // to be replaced with, as soon as there is a slot
+	refusal string // why the last replacement, or new settings, are not in effect
+	leaving bool   // taken out of the configuration
+	held    bool   // stopped by an operator, until started by one
+}
+
 func newChild(role Role, spec Spec, now time.Time) *child {
-	c := &child{ChildStatus: ChildStatus{Name: spec.Name, Role: role}, spec: spec, wanted: spec}
+	c := &child{ChildStatus: ChildStatus{Name: spec.Name, Role: role}, spec: spec, intent: intent{wanted: spec}}
 	if spec.Err != nil {
 		c.set(Failed, spec.Err.Error(), now)
 	} else {
@@ -87,7 +96,7 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 	c.proc, c.started, c.slotEnd = proc, now, now.Add(slot)
 	c.PID, c.LastBeat, c.NextStart, c.Text = proc.PID(), time.Time{}, time.Time{}, ""
 	c.ready, c.served = 0, false
-	c.asked, c.killed, c.killAt, c.hung, c.cut = false, "", time.Time{}, false, false
+	c.asked, c.killed, c.killAt, c.hung, c.cut, c.handed = false, "", time.Time{}, false, false, false
 	c.tuned = c.spec
 	c.set(lifeline.Init, "", now)
 	c.changed = true

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/volumed/volumed/fault"
@@ -36,49 +37,62 @@ func (s *Supervisor) Shutdown(ctx context.Context, hurry bool, why string) error
 }
 
 // Stop drains a backend and keeps it from being started until Start. It returns
-// at once. Kinds: NotFound, Unavailable.
+// at once. Kinds: NotFound, Unavailable, Conflict for one that cannot run anyway.
 func (s *Supervisor) Stop(ctx context.Context, backend string) error {
-	return s.command(ctx, backend, func(c *child, now time.Time) {
+	return s.command(ctx, backend, func(c *child, now time.Time) error {
+		if c.spec.Err != nil {
+			return fault.New(fault.Conflict, "%s does not run: %w", backend, c.spec.Err)
+		}
 		c.held, c.renewal = true, nil
 		s.end(c, now)
 		if c.proc == nil {
 			s.putAside(c, now)
 		}
+		return nil
 	})
 }
 
 // Start starts a backend that was stopped or has failed, or does not wait any
-// longer with one that is in its backoff. One that runs is left alone. Kinds as
-// Stop.
+// longer with one that is in its backoff. One that runs is left alone. Kinds: NotFound,
+// Unavailable, Invalid for one whose section is wrong.
 func (s *Supervisor) Start(ctx context.Context, backend string) error {
-	return s.command(ctx, backend, func(c *child, now time.Time) {
-		c.held = false
-		if c.proc != nil || c.spec.Err != nil {
-			return
+	return s.command(ctx, backend, func(c *child, now time.Time) error {
+		if c.spec.Err != nil {
+			return fault.New(fault.Invalid, "%s cannot be started: %w", backend, c.spec.Err).WithHint("correct it, then volumed reload")
 		}
-		s.startAgain(c, now)
+		c.held = false
+		if c.proc == nil {
+			s.startAgain(c, now)
+		}
+		return nil
 	})
 }
 
 // Restart replaces the process of a backend without a gap, with all that waits for
 // it; one that does not run is started. It returns when the new one serves, or
 // cannot: the process before goes on then, and the error, of kind Unavailable, says
-// why. Kinds as Stop otherwise.
+// why. Kinds as Start otherwise.
 func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, error) {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	done, err := s.alone(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer done()
 	txn := &transaction{done: make(chan struct{})}
-	err := s.command(ctx, backend, func(c *child, now time.Time) {
-		_, pending := c.compared()
-		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: pending, Before: c.PID})
-		s.txn = txn
-		c.held = false
-		if c.proc == nil {
-			s.startAgain(c, now)
-			return
+	err = s.command(ctx, backend, func(c *child, now time.Time) error {
+		if c.spec.Err != nil {
+			return fault.New(fault.Invalid, "%s cannot be started: %w", backend, c.spec.Err).WithHint("correct it, then volumed reload")
 		}
 		spec := c.renewable()
-		c.renewal, c.refusal = &spec, ""
+		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: changed(c.spec.Settings, spec.Settings, Live, Backend, Service), Before: c.PID})
+		s.txn = txn
+		c.held, c.refusal = false, ""
+		if c.proc == nil {
+			s.startAgain(c, now)
+		} else {
+			c.renewal = &spec
+		}
+		return nil
 	})
 	if err != nil {
 		return Outcome{}, err
@@ -98,18 +112,19 @@ func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, erro
 }
 
 // command carries out what concerns one backend.
-func (s *Supervisor) command(ctx context.Context, backend string, command func(c *child, now time.Time)) error {
-	found := false
-	err := s.do(ctx, func(now time.Time) {
-		if c := s.find(backend); c != nil && c.Role == Worker && s.phase == running {
-			found = true
-			command(c, now)
+func (s *Supervisor) command(ctx context.Context, backend string, command func(c *child, now time.Time) error) (err error) {
+	lost := s.do(ctx, func(now time.Time) {
+		c := s.find(backend)
+		switch {
+		case s.phase != running:
+			err = fault.New(fault.Unavailable, "the service is stopping")
+		case c == nil || c.Role != Worker:
+			err = fault.New(fault.NotFound, "there is no backend %q here", backend).WithHint("volumed status lists them")
+		default:
+			err = command(c, now)
 		}
 	})
-	if err == nil && !found {
-		return fault.New(fault.NotFound, "no backend %q runs here", backend).WithHint("volumed status lists them")
-	}
-	return err
+	return errors.Join(lost, err)
 }
 
 // startAgain starts a child without a process at once, with all that it may take.

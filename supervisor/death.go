@@ -20,6 +20,11 @@ func (s *Supervisor) bury(c *child, now time.Time) {
 		s.leave(c)
 	case c.held:
 		s.putAside(c, now)
+	case c.renewal != nil: // with what it was to be replaced with
+		c.spec, c.renewal = *c.renewal, nil
+		s.succeed(c, now)
+	case c.fallback != nil && !c.asked:
+		s.fallBack(c, now)
 	case c.asked:
 		s.succeed(c, now)
 	case c.Role == OneShot && e.Code == lifeline.ExitStopped:

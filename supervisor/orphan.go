@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,25 +25,48 @@ func (s *Supervisor) endOrphan(c *child, held *lifeline.HeldError) {
 	if held.Holder.Supervisor == 0 {
 		return
 	}
-	killed, err := killHolder(held)
-	switch {
-	case err != nil:
-		s.told.Note(c.Name, hclog.Error, "orphan of an earlier supervisor cannot be killed", "backend", c.Name, "holder", held.Holder.PID, "error", err)
-	case killed:
-		s.told.Note(c.Name, hclog.Warn, "killed an orphan of an earlier supervisor", "backend", c.Name, "holder", held.Holder.PID)
+	for _, pid := range holders(held) {
+		killed, err := killHolder(pid, held.Path)
+		switch {
+		case err != nil:
+			s.told.Note(c.Name, hclog.Error, "orphan of an earlier supervisor cannot be killed", "backend", c.Name, "holder", pid, "error", err)
+		case killed:
+			s.told.Note(c.Name, hclog.Warn, "killed an orphan of an earlier supervisor", "backend", c.Name, "holder", pid)
+		}
 	}
 }
 
-// killHolder sends SIGKILL to the noted holder if that process really has the
-// lock file open. The handle is taken before the look, so that the process that
-// was looked at is the one that is killed.
-func killHolder(held *lifeline.HeldError) (killed bool, err error) {
-	proc, err := os.FindProcess(held.Holder.PID)
+// holders returns the processes that may have inherited the lock: the noted one, and,
+// once that is gone, whoever else has the file open, such as the other one of a pair.
+func holders(held *lifeline.HeldError) []int {
+	if open, err := hasOpen(held.Holder.PID, held.Path); open || err != nil {
+		return []int{held.Holder.PID}
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && pid != os.Getpid() {
+			if open, err := hasOpen(pid, held.Path); open && err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// killHolder sends SIGKILL to a process if that really has the lock file open. The
+// handle is taken before the look, so that the process that was looked at is the one
+// that is killed.
+func killHolder(pid int, path string) (killed bool, err error) {
+	proc, err := os.FindProcess(pid)
 	if err != nil {
 		return false, err
 	}
 	defer proc.Release()
-	open, err := hasOpen(held.Holder.PID, held.Path)
+	open, err := hasOpen(pid, path)
 	if err != nil || !open {
 		return false, err
 	}

@@ -359,7 +359,7 @@ func TestRealCrashFileSurvivesTheSupervisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer state.Close()
-	first, err := state.newCrashFile("a/b")
+	first, err := state.newCrashFile("a/b", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func TestRealCrashFileSurvivesTheSupervisor(t *testing.T) {
 	if err := os.WriteFile(first.path, []byte(long), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, err := state.newCrashFile("a/b") // by a supervisor that never saw the end
+	second, err := state.newCrashFile("a/b", 1) // by a supervisor that never saw the end
 	if err != nil {
 		t.Fatal(err)
 	}

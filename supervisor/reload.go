@@ -19,8 +19,9 @@ const (
 	Replaced  = "replaced"         // by another process, without a gap
 	Added     = "added"
 	Removed   = "removed" // when it has drained
-	Waits     = "pending" // until somebody restarts the backend, or the service
-	Started   = "started" // it could not run before
+	Waits     = "pending until a restart of the service"
+	WaitsOwn  = "pending until volumed restart" // reload_restart = never
+	Started   = "started"                       // it could not run before
 	NextStart = "at its next start"
 )
 
@@ -60,10 +61,13 @@ func (r Reloaded) Failed() []string {
 // done: changed backends are replaced, new ones are up or have failed, those that
 // were taken out have drained. An error of Reread, or a plan that is none, changes
 // nothing; its kind is theirs, or Invalid. When ctx ends the reload goes on. One
-// reload waits for another; one that changes nothing is no error.
+// reload waits for another, and for a restart; one that changes nothing is no error.
 func (s *Supervisor) Reload(ctx context.Context) (Reloaded, error) {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	done, err := s.alone(ctx)
+	if err != nil {
+		return Reloaded{}, err
+	}
+	defer done()
 	plan, err := s.reread()
 	if err != nil {
 		s.log.Error("configuration not reloaded, everything stays as it is", "error", oneLine(err))
@@ -118,8 +122,8 @@ func (s *Supervisor) tellReload(r Reloaded) {
 	for _, o := range r.Outcomes {
 		switch {
 		case o.Error != "": // told when it happened
-		case o.What == Waits:
-			s.log.Warn("options wait for a restart of the service", "backend", o.Backend, "options", o.Options)
+		case o.What == Waits || o.What == WaitsOwn:
+			s.log.Warn("options are not in effect", "backend", o.Backend, "options", o.Options, "outcome", o.What)
 		case o.What != Unchanged:
 			s.log.Info("backend reloaded", "backend", o.Backend, "outcome", o.What, "options", o.Options, "child", o.After)
 		}
@@ -130,7 +134,21 @@ func (s *Supervisor) tellReload(r Reloaded) {
 	s.log.Info("configuration reloaded", "failed", r.Failed())
 }
 
-// apply begins to bring a plan into effect. It is only called while no other is.
+// alone waits until no other reload or restart is under way; done lets the next one
+// begin. One whose caller has left may still be going on.
+func (s *Supervisor) alone(ctx context.Context) (done func(), err error) {
+	select {
+	case s.reloading <- struct{}{}:
+		return func() { <-s.reloading }, nil
+	case <-s.over:
+		return nil, fault.New(fault.Unavailable, "the service has stopped")
+	case <-ctx.Done():
+		return nil, fault.New(fault.Unavailable, "another reload or restart is under way: %w", context.Cause(ctx)).
+			WithHint("volumed status shows what it waits for")
+	}
+}
+
+// apply begins to bring a plan into effect.
 func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	txn := &transaction{done: make(chan struct{}), result: Reloaded{At: now}}
 	s.txn = txn
@@ -138,6 +156,10 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	txn.result.Pending = changed(s.cfg.Settings, plan.Settings, Service)
 	s.pending = txn.result.Pending
 	for _, spec := range plan.Workers {
+		if waits := txn.result.Pending; len(waits) > 0 {
+			txn.add(s.holdBack(spec, waits, now))
+			continue
+		}
 		txn.add(s.applyTo(spec, now))
 	}
 	named := func(spec Spec) func(Spec) bool { return func(other Spec) bool { return other.Name == spec.Name } }
@@ -153,6 +175,29 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	return txn
 }
 
+// holdBack notes the plan for one backend while options of the service have changed: a
+// process must not run with another database or bus than the others. Live options
+// are taken over all the same.
+func (s *Supervisor) holdBack(spec Spec, waits []string, now time.Time) Outcome {
+	c := s.find(spec.Name)
+	if c == nil {
+		spec.Err = fault.New(fault.Conflict, "waits for a restart of the service, for %s have changed", strings.Join(waits, ", "))
+		s.children = append(s.children, newChild(Worker, spec, now))
+		return Outcome{Backend: spec.Name, What: Waits}
+	}
+	o := s.meet(c, spec)
+	o.What = Waits
+	s.tune(c)
+	return o
+}
+
+// meet notes what the configuration says of a backend that there is already.
+func (s *Supervisor) meet(c *child, spec Spec) Outcome {
+	o := Outcome{Backend: c.Name, Before: c.PID, Options: changed(c.wanted.Settings, spec.Settings, Live, Backend, Service)}
+	c.wanted, c.leaving, c.refusal, c.changed = spec, false, "", true
+	return o
+}
+
 // applyTo begins to bring the plan for one backend into effect.
 func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
 	c := s.find(spec.Name)
@@ -160,16 +205,9 @@ func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
 		s.children = append(s.children, newChild(Worker, spec, now))
 		return Outcome{Backend: spec.Name, What: Added}
 	}
-	o := Outcome{Backend: c.Name, Before: c.PID, Options: changed(c.wanted.Settings, spec.Settings, Live, Backend, Service)}
-	c.wanted, c.leaving, c.refusal, c.changed = spec, false, "", true
-	// A process must not run with another database or bus than the others, so what
-	// concerns the service holds back everything but the live options.
-	held := len(changed(c.spec.Settings, spec.Settings, Service)) > 0 && c.spec.Err == nil
-	own := len(changed(c.spec.Settings, spec.Settings, Backend)) > 0
+	o := s.meet(c, spec)
+	own := len(changed(c.coming().Settings, spec.Settings, Backend, Service)) > 0
 	switch {
-	case held:
-		o.What = Waits
-		s.tune(c)
 	case c.State == Failed && (c.spec.Err != nil || len(o.Options) > 0):
 		o.What = Started
 		c.spec, c.NextStart = spec, now
@@ -184,17 +222,32 @@ func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
 		o.What = Replaced
 		c.renewal = &spec
 	case own:
-		o.What = Waits
+		o.What = WaitsOwn
 		s.tune(c)
 	default:
 		o.What = Unchanged
 		if len(changed(c.tuned.Settings, spec.Settings, Live)) > 0 {
 			o.What = Tuned
 		}
-		c.spec = spec
+		if c.next == nil && c.renewal == nil {
+			c.spec = spec
+		}
 		s.tune(c)
 	}
 	return o
+}
+
+// coming is what the child will run with when all that is under way has come to its
+// end.
+func (c *child) coming() Spec {
+	switch {
+	case c.renewal != nil:
+		return *c.renewal
+	case c.next != nil:
+		return c.next.spec
+	default:
+		return c.spec
+	}
 }
 
 // takeOut begins the end of a backend that is not in the configuration any more.

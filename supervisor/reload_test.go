@@ -163,9 +163,6 @@ func TestReplacementThatDoesNotComeToBe(t *testing.T) {
 	for name, fail := range map[string]func(r *reloading){
 		"dies":        func(r *reloading) { r.die("rbd0", Exit{Code: lifeline.ExitConfig}) },
 		"is too late": func(r *reloading) { r.pass(time.Minute) },
-		"does not start": func(r *reloading) {
-			r.die("rbd0", Exit{Code: -1, Reason: "cannot start"})
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {

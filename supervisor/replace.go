@@ -13,6 +13,8 @@ import (
 //	          the one before is asked to end
 //	promote   that is gone: the next takes its place and begins to work
 //	abandon   or it was not warm in time, or died: the one before goes on
+//
+// Until the next one serves there is a way back to what worked before.
 
 // handOverTimeout is what a process gets to bring its work to safe points when
 // its replacement waits. Cutting it off loses nothing: what it has accepted is in
@@ -31,18 +33,18 @@ func (s *Supervisor) replace(c *child, spec Spec, now time.Time) {
 
 // handOver asks the process before to end: its replacement is warm.
 func (s *Supervisor) handOver(next *child, now time.Time) {
-	next.warmBy = time.Time{}
 	if c := next.replaces; c.proc != nil && !c.asked {
+		c.handed = true
 		s.ask(c, handOverTimeout, now)
 	}
 }
 
 // promote gives the place of a child without a process to its replacement.
 func (s *Supervisor) promote(c *child, now time.Time) {
-	next := c.next
-	next.replaces, c.next = nil, nil
-	next.warmBy = time.Time{}
-	next.wanted, next.Restarts, next.LastExit, next.history = c.wanted, c.Restarts, c.LastExit, c.history
+	next, before := c.next, c.spec
+	c.next, next.replaces = nil, nil
+	next.intent, next.fallback, next.warmBy = c.intent, &before, now.Add(s.cfg.Policy.WarmTimeout)
+	next.Restarts, next.LastExit, next.history, next.loyal = c.Restarts, c.LastExit, c.history, c.loyal
 	next.CrashLoop, next.complained, next.changed = c.CrashLoop, c.complained, true
 	for i := range s.children {
 		if s.children[i] == c {
@@ -50,24 +52,38 @@ func (s *Supervisor) promote(c *child, now time.Time) {
 		}
 	}
 	s.note(next)
+	if next.asked { // to end, together with the one before
+		return
+	}
 	if err := next.proc.Go(); err != nil {
 		s.log.Error("replacement cannot be told to begin, it is ended", "backend", next.Name, "child", next.PID, "error", err)
 		next.killed, next.killAt = "could not be told to begin", now
 	}
 }
 
+// established notes that a process serves: there is no way back any more.
+func (c *child) established() { c.fallback, c.warmBy = nil, time.Time{} }
+
 // abandon gives a replacement up; the child goes on as it is.
-func (s *Supervisor) abandon(c *child, why string, now time.Time) {
+func (s *Supervisor) abandon(c *child, why string) {
 	c.next.lock = nil // it is the child's
 	c.next, c.refusal, c.changed = nil, why, true
 	s.log.Error("replacement failed, the process before goes on", "backend", c.Name, "child", c.PID, "reason", why)
-	if c.proc == nil { // it was on its way out
-		s.succeed(c, now)
-	}
 }
 
-// late ends a replacement that is not warm in time.
-func (s *Supervisor) late(c *child, now time.Time) {
+// fallBack starts a child again with what worked before: its replacement took its
+// place and never served.
+func (s *Supervisor) fallBack(c *child, now time.Time) {
+	c.refusal = c.LastExit.Reason
+	s.log.Error("replacement never served, going back to the options before", append(s.obituary(c), "options",
+		changed(c.fallback.Settings, c.spec.Settings, Live, Backend, Service))...)
+	c.spec = *c.fallback
+	c.established()
+	s.succeed(c, now)
+}
+
+// late ends a replacement that does not come to serve in time.
+func (s *Supervisor) late(c *child) {
 	c.warmBy = time.Time{}
 	c.killed = "not set up after " + s.cfg.Policy.WarmTimeout.String()
 	if c.Reason != "" {
@@ -75,7 +91,8 @@ func (s *Supervisor) late(c *child, now time.Time) {
 	}
 }
 
-// succeed starts a process again that ended as it was asked to, at once.
+// succeed starts a child again at once, which has ended as it was asked to, or in
+// favour of other options.
 func (s *Supervisor) succeed(c *child, now time.Time) {
 	c.NextStart = now
 	c.set(Backoff, "is started again", now)
@@ -86,9 +103,13 @@ func (s *Supervisor) succeed(c *child, now time.Time) {
 func (s *Supervisor) buryReplaced(c *child, now time.Time) bool {
 	switch {
 	case c.replaces != nil:
-		s.abandon(c.replaces, c.LastExit.Reason, now)
-	case c.next != nil:
+		s.abandon(c.replaces, c.LastExit.Reason)
+	case c.next != nil && c.asked:
 		s.log.Info("child has ended in favour of its replacement", append(s.obituary(c), "replacement", c.next.PID)...)
+		s.promote(c, now)
+	case c.next != nil:
+		c.Restarts++
+		s.log.Warn("child died, its replacement takes over", append(s.obituary(c), "restarts", c.Restarts, "replacement", c.next.PID)...)
 		s.promote(c, now)
 	default:
 		return false
@@ -99,11 +120,8 @@ func (s *Supervisor) buryReplaced(c *child, now time.Time) bool {
 // startRenewals begins the replacements that are due, as far as there are slots.
 func (s *Supervisor) startRenewals(slots int, now time.Time) {
 	for _, c := range s.children {
-		switch {
-		case c.renewal == nil || c.next != nil || c.asked:
-		case c.proc == nil: // it ended meanwhile
-			c.spec, c.renewal = *c.renewal, nil
-		case slots > 0 && c.State != lifeline.Init:
+		due := c.renewal != nil && c.proc != nil && c.next == nil && !c.asked && c.State != lifeline.Init
+		if due && slots > 0 {
 			slots--
 			s.replace(c, *c.renewal, now)
 		}

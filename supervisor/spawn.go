@@ -84,7 +84,7 @@ func (s *spawner) prepare(l launch) (*childProcess, lifeline.Inheritance, error)
 	if l.lock != nil {
 		inherit.Lock = l.lock.File()
 	}
-	if p.crash, err = s.state.newCrashFile(l.spec.Name); err != nil {
+	if p.crash, err = s.state.newCrashFile(l.spec.Name, l.generation); err != nil {
 		// Not worth keeping a backend down: the text also goes to stderr.
 		s.log.Warn("child runs without a crash file", "backend", l.spec.Name, "error", err)
 	}

@@ -32,7 +32,7 @@ func (s *Supervisor) startDue(now time.Time) {
 		// comes back without queueing behind those that never did.
 		if c.Role == Worker && !c.loyal {
 			if slots <= 0 {
-				c.set(Starting, "waits for a slot to set itself up", now)
+				c.set(Starting, waitsForSlot, now)
 				continue
 			}
 			slots--
@@ -50,6 +50,12 @@ func (c *child) due(now time.Time) bool {
 	return c.proc == nil && wants && !c.held && !now.Before(c.NextStart)
 }
 
+// Reasons of children that are starting: the first begins with this.
+const (
+	waitsForOther = "waits for "
+	waitsForSlot  = "waits for a slot to set itself up"
+)
+
 // waitsFor returns what has to happen before the child starts, "" if nothing has.
 func (s *Supervisor) waitsFor(c *child) string {
 	if c.Role == Bus {
@@ -60,7 +66,7 @@ func (s *Supervisor) waitsFor(c *child) string {
 			return "" // a one-shot waits only for those before it
 		}
 		if other.Role == OneShot && other.State != Exited || other.Role == Bus && !other.loyal {
-			return "waits for " + other.Name
+			return waitsForOther + other.Name
 		}
 	}
 	return ""
@@ -126,6 +132,7 @@ func (s *Supervisor) start(c *child, now time.Time) {
 		return
 	}
 	c.begin(proc, now, s.cfg.Policy.ReadyTimeout)
+	c.watchdog = s.cfg.Policy.WatchdogTimeout
 	s.log.Debug("child started", "backend", c.Name, "child", c.PID, "generation", c.Generation)
 	go func() {
 		exit := proc.Run(func(m lifeline.Message) { s.events <- event{child: c, message: &m} })

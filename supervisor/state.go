@@ -19,7 +19,8 @@ const maxStatePath = 80
 //
 //	volumed.lock   who runs
 //	run/           sockets of the children, emptied at each start
-//	crash/         per child: the output of the running process, <name>.txt, and
+//	crash/         per child: the output of the running processes, <name>.0.txt and
+//	               <name>.1.txt, for generations that are even and odd, and
 //	               of the last one that crashed, <name>.last.txt
 type stateDir struct {
 	path string
@@ -80,11 +81,11 @@ func (s *stateDir) socketPath() string {
 // crashFile is what one child writes its crash to.
 type crashFile struct{ path, last string }
 
-// newCrashFile makes an empty file for the child, keeping what a process of an
-// earlier supervisor has left there.
-func (s *stateDir) newCrashFile(name string) (crashFile, error) {
+// newCrashFile makes an empty file for the child, keeping what a process before it has
+// left there. A process and its replacement, one generation on, have one each.
+func (s *stateDir) newCrashFile(name string, generation int) (crashFile, error) {
 	base := filepath.Join(s.path, "crash", url.PathEscape(name))
-	c := crashFile{path: base + ".txt", last: base + ".last.txt"}
+	c := crashFile{path: fmt.Sprintf("%s.%d.txt", base, generation%2), last: base + ".last.txt"}
 	c.keep()
 	f, err := os.OpenFile(c.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

@@ -117,7 +117,12 @@ func (s *Supervisor) stopBus(now time.Time) {
 // kill ends a child whose deadline has passed.
 func (s *Supervisor) kill(c *child) {
 	c.killAt = time.Time{}
-	if c.killed == "" {
+	switch {
+	case c.killed != "":
+	case c.handed:
+		c.killed = "did not end for its replacement within " + handOverTimeout.String()
+		s.log.Warn("child is cut off, its replacement repeats its work", "backend", c.Name, "child", c.PID, "in_flight", c.Text)
+	default:
 		c.cut = true
 		c.killed = "killed at the deadline of the stop"
 		s.log.Error("child is cut off at the deadline", "backend", c.Name, "child", c.PID,

@@ -29,7 +29,7 @@ type Supervisor struct {
 	over      chan struct{}            // closed when the loop has ended
 	hups      chan struct{}            // holds a token: SIGHUP asks for a reload
 
-	reloading  sync.Mutex      // held by the one reload that is under way
+	reloading  chan struct{}   // holds a token while a reload or restart is under way
 	background sync.WaitGroup  // what the loop has begun beside itself
 	alive      context.Context // ends when the loop does
 
@@ -85,7 +85,7 @@ func New(cfg Config, log hclog.Logger) (*Supervisor, error) {
 	s := &Supervisor{
 		cfg:     cfg.withDefaults(),
 		log:     log.Named("supervisor"),
-		settled: make(chan struct{}), commands: make(chan func(time.Time)), over: make(chan struct{}), hups: make(chan struct{}, 1),
+		settled: make(chan struct{}), commands: make(chan func(time.Time)), over: make(chan struct{}), hups: make(chan struct{}, 1), reloading: make(chan struct{}, 1),
 		events: make(chan event),
 		jitter: rand.Float64,
 		oom:    newOOMCounter(os.DirFS("/")),
@@ -251,8 +251,11 @@ func (s *Supervisor) handle(ev event, now time.Time) {
 		return
 	}
 	switch {
-	case c.State == lifeline.Ready:
-		s.recovered(c)
+	case c.up() && c.replaces == nil:
+		if c.State == lifeline.Ready {
+			s.recovered(c)
+			c.established()
+		}
 		s.tune(c) // it may have been started with older settings
 	case c.State == lifeline.Warm && c.replaces != nil:
 		s.handOver(c, now)

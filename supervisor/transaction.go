@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/volumed/volumed/supervisor/lifeline"
@@ -34,10 +35,16 @@ func (s *Supervisor) settleReload() {
 			left++
 		}
 	}
-	if left == 0 || s.phase != running {
-		close(s.txn.done)
-		s.txn = nil
+	if left > 0 && s.phase == running {
+		return
 	}
+	for i, open := range s.txn.open {
+		if open {
+			s.txn.result.Outcomes[i].Error = "the service is stopping"
+		}
+	}
+	close(s.txn.done)
+	s.txn = nil
 }
 
 // tuneTimeout bounds how long a process may take to take over live settings.
@@ -80,7 +87,9 @@ func (s *Supervisor) tunedTo(c *child, proc process, spec Spec, err error) {
 func (c *child) arrived() (arrived bool, why string) {
 	switch c.State {
 	case lifeline.Ready, lifeline.Degraded:
-		return c.next == nil && c.renewal == nil && !c.tuning, c.refusal
+		return c.next == nil && c.renewal == nil && c.fallback == nil && !c.tuning, c.refusal
+	case Starting: // for its turn, or for the bus or the database, as long as they are away
+		return c.Reason != waitsForSlot && strings.HasPrefix(c.Reason, waitsForOther), c.Reason
 	case Failed, Backoff, Blocked:
 		return true, c.Reason
 	case Stopped:
@@ -100,7 +109,7 @@ func (s *Supervisor) known(o *Outcome) bool {
 		o.Error = "was taken out meanwhile"
 		return true
 	}
-	if o.What == Unchanged || o.What == NextStart {
+	if o.What == Unchanged || o.What == NextStart || o.What == Waits || o.What == WaitsOwn {
 		o.After = c.PID
 		return true
 	}

@@ -17,7 +17,7 @@ func (s *Supervisor) watch(c *child, now time.Time) {
 		s.kill(c)
 	}
 	if !c.warmBy.IsZero() && !now.Before(c.warmBy) {
-		s.late(c, now)
+		s.late(c)
 		s.kill(c)
 	}
 	if at := s.hungAt(c); !at.IsZero() && !now.Before(at) {
@@ -31,14 +31,14 @@ func (s *Supervisor) hungAt(c *child) time.Time {
 	if c.LastBeat.IsZero() || c.asked || c.killed != "" || c.State == lifeline.Draining {
 		return time.Time{}
 	}
-	return c.LastBeat.Add(s.cfg.Policy.WatchdogTimeout)
+	return c.LastBeat.Add(c.watchdog)
 }
 
 // dump makes a hung child write all its stacks and die. CONT is for one that was
 // stopped: it would neither write nor, without SIGKILL, die.
 func (s *Supervisor) dump(c *child, now time.Time) {
 	c.hung = true
-	c.killed = "hung: no beat for " + s.cfg.Policy.WatchdogTimeout.String()
+	c.killed = "hung: no beat for " + c.watchdog.String()
 	c.killAt = now.Add(s.cfg.Policy.FastTimeout)
 	s.log.Error("child is hung, asking for its stacks and ending it", "backend", c.Name, "child", c.PID,
 		"state", c.State, "last_beat", now.Sub(c.LastBeat).Round(time.Millisecond))

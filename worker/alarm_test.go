@@ -19,7 +19,7 @@ func TestAlarmAtTheEndOfTheDrain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
-	p.cfg.DrainTimeout = 100 * time.Millisecond
+	p.cfg.Live.DrainTimeout = 100 * time.Millisecond
 	alarms := make(chan string, 10)
 	var seen worker.Vitals
 	p.deps.Alarm = func(what string, v worker.Vitals, _ worker.Details) {
@@ -52,7 +52,7 @@ func TestAlarmAboutLateHeartbeats(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
-	p.cfg.ReportInterval = 300 * time.Millisecond
+	p.cfg.Live.ReportInterval = 300 * time.Millisecond
 	var away atomic.Bool
 	open := p.deps.OpenStore
 	p.deps.OpenStore = func(ctx context.Context) (worker.Store, error) {
@@ -68,7 +68,7 @@ func TestAlarmAboutLateHeartbeats(t *testing.T) {
 			t.Errorf("alarm: %s", what)
 		}
 		away.Store(false)
-		s.until("heartbeats are written", func() bool { return time.Since(p.worker.Vitals().Heartbeat) < 2*p.cfg.ReportInterval })
+		s.until("heartbeats are written", func() bool { return time.Since(p.worker.Vitals().Heartbeat) < 2*p.cfg.Live.ReportInterval })
 		s.beats(3)
 	}
 	if err := p.end(); err != nil {

@@ -236,7 +236,7 @@ func TestCloneIsCancelledBeforeACrash(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	first := s.prepare()
-	first.cfg.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
+	first.cfg.Live.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
 	first.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
 	reached, release := first.faulty.Hold("CreateVolumeFromSnapshot", 1)

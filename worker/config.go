@@ -34,7 +34,7 @@ type Config struct {
 	VolumeNameTemplate   string // with one %s for the id
 	SnapshotNameTemplate string
 
-	Live                       // as it is at the start
+	Live         Live          // as it is at the start
 	PingInterval time.Duration // between checks that the backend serves
 	// LostAfter is how long a call that an outage of the backend met may be silent
 	// after the end of that, until it counts as lost and the process is replaced;

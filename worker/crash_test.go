@@ -169,7 +169,7 @@ func TestKilledAtEveryMoment(t *testing.T) {
 				s.renew()
 				s.keep = c.keep
 				process := s.prepare()
-				process.cfg.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
+				process.cfg.Live.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
 				process.start()
 				v := c.prepare(s)
 				s.settle()

@@ -47,7 +47,7 @@ func TestFencedIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := s.prepare()
-	p.cfg.Node, p.cfg.ReportInterval = dead.Node, time.Hour
+	p.cfg.Node, p.cfg.Live.ReportInterval = dead.Node, time.Hour
 	f := &fencing{Driver: p.faulty, addrs: []string{"10.0.0.1:0/3", "10.0.0.1:0/4"}}
 	p.deps.OpenDriver = func(context.Context) (driver.Driver, error) { return f, nil }
 	p.start()

@@ -149,7 +149,7 @@ func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
-	p.cfg.StatsInterval = 20 * time.Millisecond
+	p.cfg.Live.StatsInterval = 20 * time.Millisecond
 	p.start()
 	s.create(rpc.CreateVolumeRequest{Size: 7})
 	fresh := must[rpc.CapabilitiesReply](t)(s.GetCapabilities(t.Context(), s.host, rpc.CapabilitiesRequest{Refresh: true}))

@@ -83,7 +83,7 @@ func TestDrainWithClonesThatWait(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
-	p.cfg.DrainTimeout = 0 // no limit
+	p.cfg.Live.DrainTimeout = 0 // no limit
 	p.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
 	reached, release := p.faulty.Hold("CreateSnapshot", 1)
@@ -169,7 +169,7 @@ func TestFencedUndoesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	first := s.prepare()
-	first.cfg.ReportInterval = time.Hour
+	first.cfg.Live.ReportInterval = time.Hour
 	first.start()
 	source := s.create(rpc.CreateVolumeRequest{Size: 1})
 	first.faulty.FailBefore("CreateVolumeFromSnapshot", 1, fault.New(fault.Internal, "broken"))
@@ -244,7 +244,7 @@ func TestHeartbeatsWhileTheBackendHangs(t *testing.T) {
 		receive(t, "a create", reached)
 	}
 	s.beats(10)
-	if n, longest := beats.seen(); n < 10 || longest > 5*p.cfg.ReportInterval {
+	if n, longest := beats.seen(); n < 10 || longest > 5*p.cfg.Live.ReportInterval {
 		t.Errorf("%d heartbeats, once %s apart", n, longest)
 	}
 	// Other lanes work, and so do reads.

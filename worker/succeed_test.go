@@ -155,7 +155,7 @@ func TestTune(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
-	p.cfg.ReportInterval = 0 // none: the row is written when something changes
+	p.cfg.Live.ReportInterval = 0 // none: the row is written when something changes
 	p.start()
 	before := s.row().ReportCount
 	p.worker.Tune(p.cfg.Live)

@@ -20,7 +20,7 @@ func TestRepeatedTroubleIsToldOnce(t *testing.T) {
 	p := s.prepare()
 	var out syncBuffer
 	p.deps.Log = hclog.New(&hclog.LoggerOptions{Output: &out})
-	p.cfg.StatsInterval = time.Millisecond
+	p.cfg.Live.StatsInterval = time.Millisecond
 	const failures = 50
 	for n := range failures {
 		p.faulty.FailBefore("Stats", n+1, fault.New(fault.Internal, "no figures"))

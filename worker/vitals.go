@@ -39,7 +39,7 @@ type Vitals struct {
 // Vitals returns what the worker knows of itself. It may be called by any
 // goroutine at any time, and waits for nothing outside of the process.
 func (w *Worker) Vitals() Vitals {
-	v := Vitals{Host: w.cfg.Host, ServiceDownTime: w.cfg.ServiceDownTime}
+	v := Vitals{Host: w.cfg.Host, ServiceDownTime: w.live().ServiceDownTime}
 	v.Phase, v.Reason = w.health.now()
 	v.Heartbeat, v.HeartbeatError, v.HeartbeatFailures = w.pulse.last()
 	select {

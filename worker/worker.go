@@ -208,7 +208,7 @@ func (w *Worker) subscribe(ctx context.Context) error {
 	w.server = w.newServer()
 	w.health.set("bus", waitingForBus(w.conn))
 	if err := w.server.Start(ctx); err != nil {
-		return errors.Join(err, w.server.Stop(ctx))
+		return err
 	}
 	w.health.set("bus", "")
 	return nil
@@ -222,14 +222,10 @@ func (w *Worker) succeed(ctx context.Context) error {
 		return err
 	}
 	w.deps.Parent.Warm()
-	err := w.deps.Parent.Go(ctx)
-	if err == nil {
-		err = w.takeOver(ctx)
+	if err := w.deps.Parent.Go(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.Join(err, w.server.Stop(context.WithoutCancel(ctx)))
-	}
-	return nil
+	return w.takeOver(ctx)
 }
 
 func waitingForBus(conn *rpc.Conn) string {
@@ -320,8 +316,13 @@ const closeTimeout = 2 * time.Second
 
 // tearDown closes what setUp has opened.
 func (w *Worker) tearDown() (err error) {
+	if w.server != nil { // what it holds is refused, if the engine was never opened; else it has stopped before
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		err = w.server.Stop(ctx)
+	}
 	if w.driver != nil && !w.replaced && !w.cutOff { // else the end of the process is what ends its calls
-		err = w.driver.Close()
+		err = errors.Join(err, w.driver.Close())
 	}
 	if w.conn != nil {
 		w.conn.Close()

@@ -64,8 +64,11 @@ func (o *operator) printReload(r reloadReply) {
 
 func (o *operator) printOutcome(b outcome) {
 	line := b.Backend + ": " + b.Outcome
-	if b.Error != "" {
+	switch {
+	case b.Error != "" && b.Before != 0 && b.PID == b.Before:
 		line = b.Backend + ": failed, what was before goes on: " + b.Error
+	case b.Error != "":
+		line = b.Backend + ": failed: " + b.Error
 	}
 	if len(b.Options) > 0 {
 		line += " (" + strings.Join(b.Options, ", ") + ")"

@@ -67,7 +67,7 @@ func (o *operator) printStatus(s serviceStatus) {
 			fmt.Fprintf(o.out, "%s: pid %d ended %s ago: %s\n", c.Name, e.PID, age(e.At), e.Reason)
 		}
 		if len(c.Pending) > 0 {
-			fmt.Fprintf(o.out, "%s: not in effect until a restart: %s\n", c.Name, strings.Join(c.Pending, ", "))
+			fmt.Fprintf(o.out, "%s: not in effect: %s; volumed restart %s, or restart the service where it says so below\n", c.Name, strings.Join(c.Pending, ", "), c.Name)
 		}
 		if c.Silent != "" {
 			fmt.Fprintf(o.out, "%s: pid %d tells nothing of itself: %s\n", c.Name, c.PID, c.Silent)

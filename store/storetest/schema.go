@@ -43,6 +43,27 @@ func testOlderSchema(t *testing.T, url string) {
 	}
 }
 
+// A migration that was cut off after its last script is brought to its end by the
+// next one.
+func testCutOffMigration(t *testing.T, url string) {
+	if err := store.Migrate(t.Context(), url, quiet{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"DELETE FROM meta", "UPDATE meta SET compatible_since = 0"} {
+		if _, err := Raw(t, url).Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+		_, err := store.Open(t.Context(), url, store.Options{})
+		wantKind(t, err, fault.Unavailable)
+		wantKind(t, store.Migrate(t.Context(), url, quiet{}), "")
+		db, err := store.Open(t.Context(), url, store.Options{})
+		wantKind(t, err, "")
+		if err == nil {
+			wantKind(t, db.Close(), "")
+		}
+	}
+}
+
 func testNewerSchema(t *testing.T, url string) {
 	if err := store.Migrate(t.Context(), url, quiet{}); err != nil {
 		t.Fatal(err)

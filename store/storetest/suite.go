@@ -49,6 +49,7 @@ func Run(t *testing.T, newURL func(t testing.TB) string) {
 		{"migrate_at_once", testMigrateAtOnce},
 		{"older_schema", testOlderSchema},
 		{"newer_schema", testNewerSchema},
+		{"cut_off_migration", testCutOffMigration},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newURL(t)) })
 	}

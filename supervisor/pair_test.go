@@ -1,0 +1,222 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/supervisor/lifeline"
+)
+
+// What happens to a pair, a process and its replacement, while it is one.
+
+// pair is a backend whose replacement sets itself up.
+func inPair(t *testing.T, test func(r *reloading, old, next *fakeProcess, done <-chan reloaded)) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x"), backend("rbd1", "1", "a", "x")}, func(r *reloading) {
+		old := r.proc("rbd0")
+		r.plan.Workers = []Spec{backend("rbd0", "1", "b", "x"), backend("rbd1", "1", "a", "x")}
+		done := r.reload()
+		test(r, old, r.proc("rbd0"), done)
+	})
+}
+
+func TestPairIsStopped(t *testing.T) {
+	inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+		next.refuse() // it is in the middle of a call
+		if err := r.sup.Stop(r.t.Context(), "rbd0"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if next.isTold() {
+			t.Error("the replacement of a stopped backend was told to begin")
+		}
+		r.pass(5 * time.Second) // until it is killed
+		if s := r.status("rbd0"); s.State != Stopped || s.PID != 0 || r.starts("rbd0") != 2 {
+			t.Errorf("stopped: %+v, %d starts", s, r.starts("rbd0"))
+		}
+		if got := ended(t, done); got.err != nil {
+			t.Errorf("the reload: %v", got.err)
+		}
+	})
+}
+
+func TestPairLeaves(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x"), backend("rbd1", "1", "a", "x")}, func(r *reloading) {
+		r.plan.Workers = []Spec{backend("rbd0", "1", "b", "x"), backend("rbd1", "1", "a", "x")}
+		r.interruptedReload()
+		next := r.proc("rbd0")
+		next.refuse() // it is in the middle of a call
+		r.plan.Workers = r.plan.Workers[1:]
+		done := r.reload()
+		r.pass(5 * time.Second) // until it is killed
+		if got := ended(t, done); got.what(t, "rbd0").What != Removed || len(r.sup.Status()) != 1 || next.isTold() {
+			t.Errorf("removal: %+v, left %+v", got, r.sup.Status())
+		}
+	})
+}
+
+// interruptedReload is one whose caller does not wait for its end.
+func (r *reloading) interruptedReload() {
+	r.t.Helper()
+	ctx, leave := context.WithCancel(r.t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := r.sup.Reload(ctx)
+		first <- err
+	}()
+	synctest.Wait()
+	leave()
+	if err := <-first; !errors.Is(err, fault.Unavailable) {
+		r.t.Errorf("the interrupted reload: %v", err)
+	}
+}
+
+func TestReplacementThatNeverServes(t *testing.T) {
+	for name, end := range map[string]func(r *reloading){
+		"dies":          func(r *reloading) { r.die("rbd0", Exit{Code: lifeline.ExitConfig}) },
+		"does not come": func(r *reloading) { r.pass(time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+				r.say("rbd0", lifeline.Message{State: lifeline.Warm}) // the one before ends
+				r.say("rbd0", lifeline.Message{State: lifeline.Degraded, Reason: "no pool b"})
+				end(r)
+				if p := r.proc("rbd0"); string(p.spec.Snapshot) != "1 a x" || p.replaces != 0 {
+					t.Errorf("the way back leads to %s", p.spec.Snapshot)
+				}
+				r.ready("rbd0")
+				if o := ended(t, done).what(t, "rbd0"); o.Error == "" {
+					t.Errorf("outcome %+v", o)
+				}
+				if s := r.status("rbd0"); !cmp.Equal(s.Pending, []string{"rbd_pool"}) {
+					t.Errorf("pending %v", s.Pending)
+				}
+			})
+		})
+	}
+}
+
+func TestOldOneOfAPairDies(t *testing.T) {
+	inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+		old.exit(Exit{Code: lifeline.ExitPanic})
+		synctest.Wait()
+		r.ready("rbd0")
+		if s := r.status("rbd0"); s.Restarts != 1 || s.PID != next.pid {
+			t.Errorf("after the death: %+v", s)
+		}
+		if o := ended(t, done).what(t, "rbd0"); o.Error != "" {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}
+
+// What is taken back before it has come to be does not come to be after all.
+func TestReloadTakenBack(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		r.plan.Workers = []Spec{backend("rbd0", "1", "b", "x")}
+		r.interruptedReload()
+		r.plan.Workers = []Spec{backend("rbd0", "1", "a", "x")}
+		done := r.reload()
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		r.ready("rbd0")
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		r.ready("rbd0")
+		if o := ended(t, done).what(t, "rbd0"); o.Error != "" {
+			t.Errorf("outcome %+v", o)
+		}
+		if p := r.proc("rbd0"); string(p.spec.Snapshot) != "1 a x" || r.starts("rbd0") != 3 {
+			t.Errorf("serves with %s after %d starts", p.spec.Snapshot, r.starts("rbd0"))
+		}
+	})
+}
+
+func TestCorrectedWhileItSetsItselfUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Workers: []Spec{backend("rbd0", "1", "bad", "x")}, Reread: func() (Config, error) {
+			return Config{StatePath: "/state", Workers: []Spec{backend("rbd0", "1", "good", "x")}, Policy: Policy{RenewChanged: true}}, nil
+		}}, nil)
+		w.signal(syscall.SIGHUP)
+		w.die("rbd0", Exit{Code: lifeline.ExitConfig})
+		if p := w.proc("rbd0"); string(p.spec.Snapshot) != "1 good x" || w.starts("rbd0") != 2 || !w.running() {
+			t.Errorf("runs with %s after %d starts; running %v", p.spec.Snapshot, w.starts("rbd0"), w.running())
+		}
+		w.signal(syscall.SIGTERM)
+		_ = w.wait() // how it ends is another test's matter
+	})
+}
+
+// Who is told to beat every 5 s is not held to 1 s because the next one will be.
+func TestWatchdogOfARunningProcess(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		r.say("rbd0", lifeline.Message{Beat: true})
+		r.plan.Policy.WatchdogTimeout = time.Second
+		_ = ended(t, r.reload())
+		r.pass(20 * time.Second)
+		if got := r.proc("rbd0").signals(); len(got) > 0 {
+			t.Errorf("signals %v", got)
+		}
+		r.pass(15 * time.Second)
+		if got := r.proc("rbd0"); r.starts("rbd0") != 2 {
+			t.Errorf("a process that has hung by its own measure: %d starts, signals %v", r.starts("rbd0"), got.signals())
+		}
+	})
+}
+
+func TestNewBackendBesideAChangeOfTheService(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		r.plan.Settings = []Setting{{"[database] connection", "y", Service}}
+		r.plan.Workers = []Spec{backend("rbd0", "1", "a", "y"), backend("rbd1", "1", "a", "y")}
+		got := ended(t, r.reload())
+		if got.what(t, "rbd1").What != Waits || got.what(t, "rbd0").What != Waits {
+			t.Errorf("outcomes %+v", got.Outcomes)
+		}
+		if s := r.status("rbd1"); r.starts("rbd1") != 0 || s.State != Failed || !strings.Contains(s.Reason, "[database] connection") {
+			t.Errorf("the new one: %+v", s)
+		}
+		r.plan.Settings = nil
+		r.plan.Workers = []Spec{backend("rbd0", "1", "a", "x"), backend("rbd1", "1", "a", "x")}
+		done := r.reload()
+		r.ready("rbd1")
+		if o := ended(t, done).what(t, "rbd1"); o.What != Started || o.Error != "" {
+			t.Errorf("once that is taken back: %+v", o)
+		}
+	})
+}
+
+func TestStopCutsARestartShort(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.sup.Restart(r.t.Context(), "rbd0")
+			done <- err
+		}()
+		synctest.Wait()
+		r.signal(syscall.SIGTERM)
+		if err := <-done; !errors.Is(err, fault.Unavailable) {
+			t.Errorf("the restart: %v", err)
+		}
+	})
+}
+
+func TestReloadWhileTheDatabaseIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plan := Config{StatePath: "/state", Once: backends("db-sync"), Workers: backends("rbd0")}
+		cfg := plan
+		plan.Workers = backends("rbd0", "rbd1")
+		cfg.Reread = func() (Config, error) { return plan, nil }
+		w := newWorld(t, cfg, nil)
+		got, err := w.sup.Reload(t.Context())
+		if err != nil || len(got.Failed()) != 1 {
+			t.Errorf("reload: %+v, %v", got, err)
+		}
+		w.signal(syscall.SIGTERM)
+		_ = w.wait() // how it ends is another test's matter
+	})
+}
