@@ -164,6 +164,23 @@ worker_unit() {
 }
 
 # replaced PID: the service is another process now.
+# reloads: what systemctl reload makes of a good and of a broken file, and what moves the log.
+reloads() {
+	local before more=/etc/volumed/volumed.conf.d/more.conf
+	before=$(inside systemctl show -p MainPID --value volumed)
+	printf '[DEFAULT]\nreport_interval = 2\n' | inside sh -c "cat >$more && chgrp volumed $more && chmod 640 $more"
+	check "reload" inside systemctl reload volumed
+	printf '[DEFAULT]\nreport_interval = soon\n' | inside sh -c "cat >$more"
+	refused "reload of a broken file" inside systemctl reload volumed
+	says "it says where it is broken" "$more:2" inside sh -c 'volumed reload 2>&1 || true'
+	inside rm "$more"
+	check "reload once it is mended" inside systemctl reload volumed
+	check "status" inside volumed status
+	inside systemctl kill --kill-whom=main -s USR1 volumed
+	check "a signal for the log does no harm" inside volumed status
+	is "the process" "$before" inside systemctl show -p MainPID --value volumed
+}
+
 replaced() { [ "$(inside systemctl show -p MainPID --value volumed)" != "$1" ]; }
 
 # upgrades: to the same programs under a higher version, with a changed sample and a changed default configuration.
