@@ -90,11 +90,7 @@ func outcomeOf(k fault.Kind) string {
 // Watch adds what the vitals tell. It is called once, before anybody asks.
 func (m *Worker) Watch(vitals func() worker.Vitals) {
 	m.vitals = vitals
-	m.own.MustRegister(facts[worker.Vitals]{vitalFacts, func() worker.Vitals {
-		v := vitals()
-		m.expect(v.Methods)
-		return v
-	}})
+	m.own.MustRegister(facts[worker.Vitals]{vitalFacts, vitals})
 }
 
 // expect shows a zero for what has not happened yet: an increase from nothing is
@@ -108,7 +104,12 @@ func (m *Worker) expect(methods []string) {
 }
 
 // Gather is prometheus.Gatherer's.
-func (m *Worker) Gather() ([]*dto.MetricFamily, error) { return m.registry.Gather() }
+func (m *Worker) Gather() ([]*dto.MetricFamily, error) {
+	if m.vitals != nil { // before the collectors run, which is side by side
+		m.expect(m.vitals().Methods)
+	}
+	return m.registry.Gather()
+}
 
 // Metrics serves the metrics as text.
 func (m *Worker) Metrics() http.Handler { return exposition(m) }
