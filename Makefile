@@ -28,7 +28,7 @@ run: build ## one-node Ceph and volumed with two RBD backends, in the foreground
 	@scripts/run
 
 test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and NATS; every method killed at every crash point
-	scripts/with-cluster go test -race -count=1 -timeout 20m -tags '$(go_tags)' ./...
+	scripts/with-cluster go test -race -count=1 -timeout 30m -tags '$(go_tags)' ./...
 
 chaos: deps ## every method killed at every crash point three times, 2,000 random kills, 10,000 requests through a bad network, a bus away for minutes; best on an idle machine
 	scripts/with-cluster env VOLUMED_TEST_KILLS=2000 VOLUMED_TEST_PLACES=4 VOLUMED_TEST_REQUESTS=10000 VOLUMED_TEST_OUTAGE=180 \
