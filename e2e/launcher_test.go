@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -268,25 +267,4 @@ func pss(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// zombies are children of the supervisor that it has not waited for.
-func (s *service) zombies() (pids []string) {
-	s.t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // ended meanwhile
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 && fields[0] == "Z" && fields[1] == strconv.Itoa(s.cmd.Process.Pid) {
-			pids = append(pids, file)
-		}
-	}
-	slices.Sort(pids)
-	return pids
 }

@@ -384,12 +384,25 @@ func (s *service) worker(i int) int {
 }
 
 type process struct {
-	pid  int
-	line string
+	pid    int
+	line   string
+	zombie bool // it has ended, and nobody has waited for it
 }
 
 // children returns the processes that the supervisor has started.
-func (s *service) children() (found []process) {
+func (s *service) children() []process {
+	s.t.Helper()
+	return slices.DeleteFunc(s.processes(), func(p process) bool { return p.zombie })
+}
+
+// zombies returns those that it has not waited for.
+func (s *service) zombies() []process {
+	s.t.Helper()
+	return slices.DeleteFunc(s.processes(), func(p process) bool { return !p.zombie })
+}
+
+// processes returns what the supervisor has started, zombies included.
+func (s *service) processes() (found []process) {
 	s.t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -402,12 +415,12 @@ func (s *service) children() (found []process) {
 		}
 		_, rest, _ := strings.Cut(string(stat), ") ")
 		fields := strings.Fields(rest)
-		if len(fields) < 2 || fields[1] != strconv.Itoa(s.cmd.Process.Pid) || fields[0] == "Z" {
+		if len(fields) < 2 || fields[1] != strconv.Itoa(s.cmd.Process.Pid) {
 			continue
 		}
 		line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		found = append(found, process{pid, string(bytes.TrimSpace(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))})
+		found = append(found, process{pid, string(bytes.TrimSpace(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))), fields[0] == "Z"})
 	}
 	return found
 }
