@@ -16,7 +16,7 @@
 //
 // A backend whose options changed has a second process beside the first for a while,
 // which is init, then warm, and takes its place when that has ended (replace.go).
-// What a new configuration means for each is decided in reload.go.
+// What a new configuration means for each is decided in apply.go.
 //
 // One goroutine, the loop of [Supervisor.Run], owns all of this. Everything that
 // happens reaches it as an event (a message or the end of a child, a signal, one

@@ -1,0 +1,165 @@
+package supervisor
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// How a plan is brought into effect, backend by backend. All of it belongs to the loop.
+
+// apply begins to bring a plan into effect.
+func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
+	txn := &transaction{done: make(chan struct{}), result: Reloaded{At: now}}
+	s.txn = txn
+	s.cfg.GracefulTimeout, s.cfg.Policy = plan.GracefulTimeout, plan.Policy
+	txn.result.Pending = changed(s.cfg.Settings, plan.Settings, Service)
+	s.pending = txn.result.Pending
+	for _, spec := range plan.Workers {
+		if waits := txn.result.Pending; len(waits) > 0 {
+			txn.add(s.holdBack(spec, waits, now))
+			continue
+		}
+		txn.add(s.applyTo(spec, now))
+	}
+	named := func(spec Spec) func(Spec) bool { return func(other Spec) bool { return other.Name == spec.Name } }
+	for _, c := range slices.Clone(s.children) {
+		if c.Role == Worker && !slices.ContainsFunc(plan.Workers, named(c.spec)) {
+			txn.add(s.takeOut(c, now))
+		}
+	}
+	s.sort(plan.Workers)
+	if plan.Applied != nil {
+		plan.Applied()
+	}
+	return txn
+}
+
+// holdBack notes the plan for one backend while options of the service have changed: a
+// process must not run with another database or bus than the others. Live options
+// are taken over all the same.
+func (s *Supervisor) holdBack(spec Spec, waits []string, now time.Time) Outcome {
+	c := s.find(spec.Name)
+	if c == nil {
+		spec.Err = fault.New(fault.Conflict, "waits for a restart of the service, for %s have changed", strings.Join(waits, ", "))
+		s.children = append(s.children, newChild(Worker, spec, now))
+		return Outcome{Backend: spec.Name, What: Waits}
+	}
+	o := s.meet(c, spec)
+	o.What = Waits
+	s.tune(c)
+	return o
+}
+
+// meet notes what the configuration says of a backend that there is already.
+func (s *Supervisor) meet(c *child, spec Spec) Outcome {
+	o := Outcome{Backend: c.Name, Before: c.PID, Options: changed(c.wanted.Settings, spec.Settings, Live, Backend, Service)}
+	c.wanted, c.leaving, c.refusal, c.changed = spec, false, "", true
+	return o
+}
+
+// applyTo begins to bring the plan for one backend into effect.
+func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
+	c := s.find(spec.Name)
+	if c == nil {
+		s.children = append(s.children, newChild(Worker, spec, now))
+		return Outcome{Backend: spec.Name, What: Added}
+	}
+	o := s.meet(c, spec)
+	own := len(changed(c.coming().Settings, spec.Settings, Backend, Service)) > 0
+	switch {
+	case c.State == Failed && (c.spec.Err != nil || len(o.Options) > 0):
+		o.What = Started
+		c.spec, c.NextStart = spec, now
+		c.set(Starting, "", now)
+	case c.proc == nil:
+		o.What = Unchanged
+		if len(o.Options) > 0 {
+			o.What = NextStart
+		}
+		c.spec = spec
+	case own && s.cfg.Policy.RenewChanged:
+		o.What = Replaced
+		c.renewal = &spec
+	case own:
+		o.What = WaitsOwn
+		s.tune(c)
+	default:
+		o.What = Unchanged
+		if len(changed(c.tuned.Settings, spec.Settings, Live)) > 0 {
+			o.What = Tuned
+		}
+		if c.next == nil && c.renewal == nil {
+			c.spec = spec
+		}
+		s.tune(c)
+	}
+	return o
+}
+
+// coming is what the child will run with when all that is under way has come to its
+// end.
+func (c *child) coming() Spec {
+	switch {
+	case c.renewal != nil:
+		return *c.renewal
+	case c.next != nil:
+		return c.next.spec
+	default:
+		return c.spec
+	}
+}
+
+// takeOut begins the end of a backend that is not in the configuration any more.
+func (s *Supervisor) takeOut(c *child, now time.Time) Outcome {
+	o := Outcome{Backend: c.Name, What: Removed, Before: c.PID}
+	c.leaving, c.renewal, c.changed = true, nil, true
+	s.end(c, now)
+	if c.proc == nil {
+		s.leave(c)
+	}
+	return o
+}
+
+// end asks the processes of a child to end, for good.
+func (s *Supervisor) end(c *child, now time.Time) {
+	if c.next != nil && c.next.proc != nil {
+		s.ask(c.next, s.cfg.Policy.FastTimeout, now)
+	}
+	if c.proc != nil {
+		s.ask(c, s.stopTime(), now)
+	}
+}
+
+// leave forgets a child that has no process.
+func (s *Supervisor) leave(c *child) {
+	c.unlock()
+	s.children = slices.DeleteFunc(s.children, func(other *child) bool { return other == c })
+	s.log.Info("backend has left", "backend", c.Name)
+}
+
+// sort brings the workers into the order of the plan; those that leave come last.
+func (s *Supervisor) sort(plan []Spec) {
+	place := func(c *child) int {
+		if c.Role != Worker {
+			return -1
+		}
+		i := slices.IndexFunc(plan, func(spec Spec) bool { return spec.Name == c.Name })
+		if i < 0 {
+			return len(plan)
+		}
+		return i
+	}
+	slices.SortStableFunc(s.children, func(a, b *child) int { return place(a) - place(b) })
+}
+
+func (s *Supervisor) find(name string) *child {
+	for _, c := range s.children {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
