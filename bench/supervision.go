@@ -142,6 +142,10 @@ func (s *service) setChunkSize(n int) error {
 	return os.WriteFile(s.file, []byte(head+"[rbd0]\n"+option+section), 0o600)
 }
 
+// betweenRestarts is longer than a client waits before it connects again, so that none
+// meets two restarts.
+const betweenRestarts = 4 * time.Second
+
 // measureRestart: the service is restarted under load, as an upgrade does.
 func measureRestart(ctx context.Context, w *world) error {
 	file, state, err := w.config(w.cluster, "")
@@ -155,7 +159,7 @@ func measureRestart(ctx context.Context, w *world) error {
 	load := s.mixed(ctx, mixedRate, repeated)
 	var drains, pauses []time.Duration
 	for range w.runs {
-		time.Sleep(time.Second)
+		time.Sleep(betweenRestarts)
 		begin := time.Now()
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		if err := s.cmd.Wait(); err != nil {
@@ -174,7 +178,7 @@ func measureRestart(ctx context.Context, w *world) error {
 	w.table.add(fmt.Sprintf("restart under %d requests/s: the drain, slowest of %d", mixedRate, w.runs), "", round(slices.Max(drains)), "", "")
 	w.table.add("then to both backends answering, slowest", "", round(slices.Max(pauses)), "", "≤ 2 s")
 	w.table.add(fmt.Sprintf("requests failed in that, of %d", sum.sent), "", fmt.Sprint(sum.failed), "", "0")
-	w.table.add("the longest request in that, with its repeats", "", round(sum.longest), "", "")
+	w.table.add("the longest request in that, with its repeats (a client tries to connect again after 1 to 1.5 s)", "", round(sum.longest), "", "")
 	return s.stop()
 }
 
