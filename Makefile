@@ -32,7 +32,7 @@ test: deps ## every test, with the race detector, on real Ceph, PostgreSQL and N
 
 chaos: deps ## every method killed at every crash point three times, 2,000 random kills, 10,000 requests through a bad network, a bus away for minutes; best on an idle machine
 	scripts/with-cluster env VOLUMED_TEST_KILLS=2000 VOLUMED_TEST_PLACES=4 VOLUMED_TEST_REQUESTS=10000 VOLUMED_TEST_OUTAGE=180 \
-		VOLUMED_TEST_RELOADS=100 VOLUMED_TEST_DEATHS=1000 \
+		VOLUMED_TEST_RELOADS=400 VOLUMED_TEST_DEATHS=1000 \
 		go test -count=1 -timeout 120m -run '^Test(RandomKills|ExactlyOnce|BusAway|ReloadUnderLoad|SupervisorDoesNotGrow)$$' -tags '$(go_tags)' ./e2e
 	scripts/with-cluster go test -count=3 -timeout 60m -run '^TestMatrix$$' -tags '$(go_tags)' ./e2e
 

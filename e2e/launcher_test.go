@@ -182,9 +182,11 @@ func TestStoppedWorkerIsReplaced(t *testing.T) {
 		}
 		return nil
 	})
-	if took := time.Since(began); took > 36*time.Second*3/2 { // half as much again for the machine of a test
+	took := time.Since(began)
+	if took > 36*time.Second*3/2 { // half as much again for the machine of a test
 		t.Errorf("replaced after %s", took)
 	}
+	t.Logf("replaced after %s", took.Round(10*time.Millisecond))
 	stacks, err := os.ReadFile(filepath.Join(s.state, "crash", "rbd0.last.txt"))
 	if err != nil || !strings.Contains(string(stacks), "worker.(*Worker).serve") {
 		t.Errorf("kept %d bytes, %v", len(stacks), err)
@@ -193,6 +195,41 @@ func TestStoppedWorkerIsReplaced(t *testing.T) {
 		t.Error("the other worker was replaced, too")
 	}
 	s.createVolume(rpc.CreateVolumeRequest{Size: 1})
+}
+
+// A worker that dies before it serves is started again with growing delays, and its
+// neighbour notices nothing.
+func TestDyingAtOnce(t *testing.T) {
+	t.Parallel()
+	s := started(t, options{backends: 2})
+	neighbour, last := s.worker(1), s.worker(0)
+	// The first death is of one that had served, which costs nothing.
+	for death, want := range []time.Duration{0, 1, 2, 4} {
+		want *= time.Second
+		if err := syscall.Kill(last, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		dead := last
+		s.eventually("the next one is started", func() error {
+			if last = s.worker(0); last == dead {
+				return errors.New("the dead one")
+			}
+			// Before it has connected to anything.
+			return syscall.Kill(last, syscall.SIGSTOP)
+		})
+		got := s.status()["rbd0"]
+		delay := got.Since.Sub(got.LastExit.At)
+		if delay < want*8/10 || delay > want*12/10+time.Second {
+			t.Errorf("death %d: started again after %s, want %s give or take a fifth", death+1, delay, want)
+		}
+	}
+	if err := syscall.Kill(last, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.answers(s.backend(0))
+	if s.worker(1) != neighbour {
+		t.Error("the other worker was replaced, too")
+	}
 }
 
 // VOLUMED_TEST_DEATHS is how many workers die and how often the configuration is

@@ -44,33 +44,27 @@ func (s *service) pids() []int {
 	return all
 }
 
-// status is what volumed status tells of the backends, by name.
-func (s *service) status() map[string]struct {
-	State, Reason  string
-	PID            int
-	InFlight       int      `json:"in_flight"`
-	PendingRestart []string `json:"pending_restart"`
-} {
+// childStatus is what volumed status tells of one backend.
+type childStatus struct {
+	Name, State, Reason string
+	PID                 int
+	Since               time.Time
+	InFlight            int                    `json:"in_flight"`
+	PendingRestart      []string               `json:"pending_restart"`
+	LastExit            struct{ At time.Time } `json:"last_exit"`
+}
+
+// status is what volumed status tells, by name.
+func (s *service) status() map[string]childStatus {
 	s.t.Helper()
-	type child = struct {
-		State, Reason  string
-		PID            int
-		InFlight       int      `json:"in_flight"`
-		PendingRestart []string `json:"pending_restart"`
-	}
-	var doc struct {
-		Children []struct {
-			Name string
-			child
-		}
-	}
+	var doc struct{ Children []childStatus }
 	out, messages, _ := s.operator("status", "-o", "json")
 	if err := json.Unmarshal([]byte(out), &doc); err != nil {
 		s.t.Fatalf("status: %v in %q, %s", err, out, messages)
 	}
-	all := map[string]child{}
+	all := map[string]childStatus{}
 	for _, c := range doc.Children {
-		all[c.Name] = c.child
+		all[c.Name] = c
 	}
 	return all
 }
@@ -107,7 +101,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if s.worker(0) == was {
 			t.Error("rbd0 has the process it had")
 		}
-		l.proceed(20)
+		l.proceed(25)
 	}
 	l.end()
 	if s.worker(1) != before[1] {
