@@ -201,32 +201,29 @@ func TestStoppedWorkerIsReplaced(t *testing.T) {
 // neighbour notices nothing.
 func TestDyingAtOnce(t *testing.T) {
 	t.Parallel()
-	s := started(t, options{backends: 2})
-	neighbour, last := s.worker(1), s.worker(0)
-	// The first death is of one that had served, which costs nothing.
-	for death, want := range []time.Duration{0, 1, 2, 4} {
-		want *= time.Second
-		if err := syscall.Kill(last, syscall.SIGKILL); err != nil {
+	s := newService(t, options{backends: 2})
+	s.configureSection("rbd0", "rbd_pool = "+s.pools[0], "rbd_pool = absent") // so that it never serves
+	s.start()
+	s.connect()
+	s.answers(s.backend(1))
+	neighbour := s.worker(1)
+	for death, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		dead := s.worker(0)
+		if err := syscall.Kill(dead, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		dead := last
+		var got childStatus
 		s.eventually("the next one is started", func() error {
-			if last = s.worker(0); last == dead {
-				return errors.New("the dead one")
+			if got = s.status()["rbd0"]; got.PID == dead || got.PID == 0 {
+				return fmt.Errorf("rbd0 is %s, pid %d", got.State, got.PID)
 			}
-			// Before it has connected to anything.
-			return syscall.Kill(last, syscall.SIGSTOP)
+			return nil
 		})
-		got := s.status()["rbd0"]
-		delay := got.Since.Sub(got.LastExit.At)
-		if delay < want*8/10 || delay > want*12/10+time.Second {
+		delay := got.Started.Sub(got.LastExit.At)
+		if delay < want*8/10 || delay > want*12/10+time.Second { // for the machine of a test
 			t.Errorf("death %d: started again after %s, want %s give or take a fifth", death+1, delay, want)
 		}
 	}
-	if err := syscall.Kill(last, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	s.answers(s.backend(0))
 	if s.worker(1) != neighbour {
 		t.Error("the other worker was replaced, too")
 	}

@@ -48,7 +48,7 @@ func (s *service) pids() []int {
 type childStatus struct {
 	Name, State, Reason string
 	PID                 int
-	Since               time.Time
+	Started             time.Time
 	InFlight            int                    `json:"in_flight"`
 	PendingRestart      []string               `json:"pending_restart"`
 	LastExit            struct{ At time.Time } `json:"last_exit"`

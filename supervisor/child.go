@@ -28,8 +28,7 @@ type child struct {
 	lock    *lifeline.Lock
 	blocked time.Time // since when a stranger has held the lock, zero if none does
 
-	proc    process // nil when there is none
-	started time.Time
+	proc    process       // nil when there is none
 	readyAt time.Time     // zero while not ready
 	ready   time.Duration // time in ready of this process, up to readyAt
 	served  bool          // this process has been ready
@@ -93,7 +92,7 @@ func (c *child) countReady(state State, now time.Time) {
 
 // begin notes that a process was started.
 func (c *child) begin(proc process, now time.Time, slot time.Duration) {
-	c.proc, c.started, c.slotEnd = proc, now, now.Add(slot)
+	c.proc, c.Started, c.slotEnd = proc, now, now.Add(slot)
 	c.PID, c.LastBeat, c.NextStart, c.Text = proc.PID(), time.Time{}, time.Time{}, ""
 	c.ready, c.served = 0, false
 	c.asked, c.killed, c.killAt, c.hung, c.cut, c.handed = false, "", time.Time{}, false, false, false
@@ -104,14 +103,14 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 
 // end notes that the process is gone and completes the report of how.
 func (c *child) end(e Exit, now time.Time, oom *oomCounter) {
-	e.PID, e.Generation, e.At, e.Uptime = c.PID, c.Generation, now, now.Sub(c.started)
+	e.PID, e.Generation, e.At, e.Uptime = c.PID, c.Generation, now, now.Sub(c.Started)
 	e.Hung, e.CutOff = c.hung, c.cut
 	if e.Reason == "" {
 		e.Reason = e.describe(c.asked, c.killed, c.Reason, oom)
 	}
 	c.countReady("", now)
 	c.LastExit = &e
-	c.proc, c.PID, c.killAt = nil, 0, time.Time{}
+	c.proc, c.PID, c.Started, c.killAt = nil, 0, time.Time{}, time.Time{}
 	c.changed = true
 }
 

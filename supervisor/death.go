@@ -65,7 +65,7 @@ func (s *Supervisor) again(c *child, now time.Time) {
 // again. It is no death, and nothing is held against it.
 func (s *Supervisor) renew(c *child, now time.Time) {
 	c.NextStart = now
-	if soonest := c.started.Add(s.cfg.Policy.RestartMin); soonest.After(now) {
+	if soonest := c.LastExit.At.Add(s.cfg.Policy.RestartMin - c.LastExit.Uptime); soonest.After(now) {
 		c.NextStart = soonest
 	}
 	c.set(Backoff, c.LastExit.Reason, now)

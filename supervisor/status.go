@@ -57,6 +57,7 @@ type ChildStatus struct {
 	Reason     string    // why it is in this state, "" if there is nothing to say
 	Text       string    // what the child itself says it does
 	PID        int       // 0 when there is no process
+	Started    time.Time // the process; zero when there is none
 	Generation int       // how often it was started
 	Restarts   int       // starts that followed a death nobody asked for
 	CrashLoop  bool      // dies again and again before it is ready

@@ -261,7 +261,7 @@ func (s *Supervisor) handle(ev event, now time.Time) {
 		s.handOver(c, now)
 	}
 	s.log.Info("child changed its state", "backend", c.Name, "state", c.State, "child", c.PID,
-		"generation", c.Generation, "reason", c.Reason, "after", now.Sub(c.started).Round(time.Millisecond))
+		"generation", c.Generation, "reason", c.Reason, "after", now.Sub(c.Started).Round(time.Millisecond))
 }
 
 func (s *Supervisor) signalled(sig os.Signal, now time.Time) {

@@ -25,6 +25,7 @@ type childStatus struct {
 	Since       time.Time        `json:"since"`
 	Reason      string           `json:"reason,omitempty"`
 	PID         int              `json:"pid,omitempty"`
+	Started     time.Time        `json:"started,omitzero"`
 	Generation  int              `json:"generation"`
 	Restarts    int              `json:"restarts"`
 	CrashLoop   bool             `json:"crash_loop,omitempty"`
@@ -67,7 +68,7 @@ type replacement struct {
 
 func newChildStatus(c supervisor.ChildStatus) childStatus {
 	s := childStatus{
-		Name: c.Name, Role: c.Role, State: c.State, Since: c.Since, Reason: c.Reason, PID: c.PID, Generation: c.Generation,
+		Name: c.Name, Role: c.Role, State: c.State, Since: c.Since, Reason: c.Reason, PID: c.PID, Started: c.Started, Generation: c.Generation,
 		Restarts: c.Restarts, CrashLoop: c.CrashLoop, LastBeat: c.LastBeat, Config: c.Config, Pending: c.Pending,
 	}
 	if c.State == supervisor.Backoff || c.State == supervisor.Blocked {
