@@ -19,7 +19,11 @@ func nextVersion(t *testing.T) string {
 		"store/migrations/sqlite/900_next.sql":   migration,
 		"store/migrations/postgres/900_next.sql": migration,
 		"worker/takeover.go": func(text string) string {
-			return strings.Replace(text, `objectVersion = "1.0"`, `objectVersion = "1.1"`, 1)
+			next := strings.Replace(text, `ObjectVersion = "1.0"`, `ObjectVersion = "1.1"`, 1)
+			if next == text {
+				t.Fatal("worker/takeover.go does not tell the version of the records where this test looks for it")
+			}
+			return next
 		},
 	})
 }
