@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -93,7 +94,12 @@ func TestUndelete(t *testing.T) {
 		}
 		s.command(1, "there is no volume", "volume", "show", v.ID)
 		s.command(1, "there is no snapshot", "snapshot", "show", snap.ID)
-		s.command(0, "volumectl volume undelete "+v.ID, "volume", "why", v.ID)
+		s.eventually("why tells how to bring it back", func() error { // once its purge waits for the end of the delay
+			if _, out := s.volumectl("volume", "why", v.ID); !strings.Contains(out, "volumectl volume undelete "+v.ID) {
+				return errors.New(out)
+			}
+			return nil
+		})
 		s.command(0, "", "audit") // what is kept is no drift
 
 		s.command(0, "available", "volume", "undelete", v.ID)

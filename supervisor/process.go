@@ -2,10 +2,13 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor/lifeline"
@@ -27,7 +30,22 @@ var _ process = (*childProcess)(nil)
 
 func (p *childProcess) PID() int { return p.proc.Pid }
 
-func (p *childProcess) Signal(sig syscall.Signal) error { return p.proc.Signal(sig) }
+// Signal sends QUIT to the main thread, which is always one of Go's: a thread of
+// librados may get what is sent to the process, and there it only kills, without a
+// stack. The pid is the child's until it has been waited for.
+func (p *childProcess) Signal(sig syscall.Signal) error {
+	if sig != syscall.SIGQUIT {
+		return p.proc.Signal(sig)
+	}
+	if err := p.proc.Signal(syscall.Signal(0)); err != nil {
+		return err
+	}
+	err := unix.Tgkill(p.proc.Pid, p.proc.Pid, sig)
+	if errors.Is(err, unix.ESRCH) {
+		return errGone
+	}
+	return err
+}
 
 func (p *childProcess) HangUp() { p.pipe.Close() }
 
