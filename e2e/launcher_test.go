@@ -235,7 +235,10 @@ func TestDyingAtOnce(t *testing.T) {
 // Neither makes the supervisor grow: no descriptors, no zombies, no memory.
 func TestSupervisorDoesNotGrow(t *testing.T) {
 	t.Parallel()
-	s := started(t, options{backends: 2, sections: "[launcher]\nrestart_burst = 100000\n"})
+	s := newService(t, options{backends: 2, sections: "[launcher]\nrestart_burst = 100000\n"})
+	s.binary = testenv.QuickBinary(t) // the race detector keeps memory of its own
+	s.start()
+	s.ready()
 	n := extent(t, "VOLUMED_TEST_DEATHS", 30)
 	pid := s.cmd.Process.Pid
 	round := func(count int) {
@@ -265,7 +268,7 @@ func TestSupervisorDoesNotGrow(t *testing.T) {
 		}
 		return nil
 	})
-	if now := pss(t, pid); float64(now) > 1.05*float64(memory)+1<<10 {
+	if now := pss(t, pid); float64(now) > 1.05*float64(memory)+2<<10 {
 		t.Errorf("PSS %d KiB, %d KiB before", now, memory)
 	}
 	if zombies := s.zombies(); len(zombies) > 0 {
