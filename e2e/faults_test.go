@@ -184,11 +184,7 @@ func (f *faulty) responsive(words string, late func() pending) {
 	if err != nil || r.Capabilities.BackendState != volume.Down || !strings.Contains(r.Capabilities.Reason, words) {
 		t.Errorf("capabilities: %s, %q, %v", r.Capabilities.BackendState, r.Capabilities.Reason, err)
 	}
-	page, err := f.client.ListServices(t.Context(), rpc.ListServicesRequest{Host: f.backend(0)})
-	if err != nil || len(page.Services) != 1 {
-		t.Fatalf("services: %+v, %v", page.Services, err)
-	}
-	if s := page.Services[0]; s.State != volume.Up || s.Phase != volume.Degraded || !strings.Contains(s.Reason, words) {
+	if s := f.row(0); s.State != volume.Up || s.Phase != volume.Degraded || !strings.Contains(s.Reason, words) {
 		t.Errorf("service is %s, %s, %q", s.State, s.Phase, s.Reason)
 	}
 	op := rpc.OperationRequest{OperationID: late().id}
@@ -391,16 +387,16 @@ func TestBlocklisted(t *testing.T) {
 			source := f.createVolume(rpc.CreateVolumeRequest{Size: 1})
 			f.write(source.ID)
 			before := f.worker(0)
-			page, err := f.client.ListServices(t.Context(), rpc.ListServicesRequest{Host: f.backend(0)})
-			if err != nil || len(page.Services) != 1 || len(page.Services[0].CephAddrs) != 2 {
-				t.Fatalf("services: %+v, %v", page.Services, err)
+			addrs := f.row(0).CephAddrs
+			if len(addrs) != 2 {
+				t.Fatalf("addresses: %v", addrs)
 			}
 			victim := f.createVolume(rpc.CreateVolumeRequest{Size: 1})
 			all := []pending{f.create(rpc.CreateVolumeRequest{SourceVolID: source.ID})}
 			for range 20 {
 				all = append(all, f.create(rpc.CreateVolumeRequest{Size: 1}))
 			}
-			for _, addr := range pick(page.Services[0].CephAddrs) {
+			for _, addr := range pick(addrs) {
 				f.ceph.Ceph(t, "osd", "blocklist", "add", addr)
 			}
 			all = append(all, f.remove(victim.ID))

@@ -169,8 +169,13 @@ func TestReloadInPlaceAndPending(t *testing.T) {
 	if got := s.status()["rbd0"]; !slices.Contains(got.PendingRestart, "[DEFAULT] storage_availability_zone") || len(got.PendingRestart) != 1 {
 		t.Errorf("pending: %v", got.PendingRestart)
 	}
-	longest := s.heartbeats()
-	time.Sleep(3 * time.Second) // three intervals
+	longest, from := s.heartbeats(), s.row(0).ReportCount
+	s.eventually("three intervals", func() error {
+		if n := s.row(0).ReportCount - from; n < 3 {
+			return fmt.Errorf("%d heartbeats", n)
+		}
+		return nil
+	})
 	if gap := longest(); gap > 2*time.Second {
 		t.Errorf("longest gap %s: the new interval is not in effect", gap)
 	}

@@ -367,6 +367,16 @@ func (s *service) snapshots(volumeID string) []string {
 	return names
 }
 
+// row returns what the services table says of the i-th backend.
+func (s *service) row(i int) rpc.ServiceInfo {
+	s.t.Helper()
+	page, err := s.client.ListServices(s.t.Context(), rpc.ListServicesRequest{Host: s.backend(i)})
+	if err != nil || len(page.Services) != 1 {
+		s.t.Fatalf("services: %+v, %v", page.Services, err)
+	}
+	return page.Services[0]
+}
+
 // worker returns the pid of the worker of the i-th backend.
 func (s *service) worker(i int) int {
 	s.t.Helper()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/virtual"
 )
 
 // queueUp has a waiter of the project stand in line, which notes when it is
@@ -191,7 +192,7 @@ func TestLaneYields(t *testing.T) {
 				if err := bulk.acquire(gone, "purge"); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("one who has left got %v", err)
 				}
-				time.Sleep(2 * c.after) // the timers are through
+				virtual.Pass(2 * c.after) // the timers are through
 				for work.busy > 0 {
 					work.release()
 				}

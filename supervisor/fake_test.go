@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/volumed/volumed/internal/virtual"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
@@ -146,10 +147,7 @@ func (w *world) die(name string, e Exit) {
 }
 
 // pass lets virtual time go by.
-func (w *world) pass(d time.Duration) {
-	time.Sleep(d) // virtual
-	synctest.Wait()
-}
+func (w *world) pass(d time.Duration) { virtual.Pass(d) }
 
 // signal sends the supervisor a signal.
 func (w *world) signal(sig os.Signal) {

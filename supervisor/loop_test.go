@@ -15,6 +15,7 @@ import (
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/supervisor/lifeline"
+	"github.com/volumed/volumed/internal/virtual"
 )
 
 func backends(names ...string) []Spec {
@@ -85,7 +86,7 @@ func TestOneShotIsRepeatedUntilItSucceeds(t *testing.T) {
 		if w.starts("rbd0") != 0 {
 			t.Error("a worker started without its database")
 		}
-		w.pass(time.Second)
+		virtual.Pass(time.Second)
 		w.die("db-sync", Exit{})
 		if w.starts("db-sync") != 2 || w.starts("rbd0") != 1 || w.status("db-sync").State != Exited {
 			t.Errorf("after the second run: %+v", w.sup.Status())
@@ -120,7 +121,7 @@ func TestOneBadBackendLeavesTheOthersAlone(t *testing.T) {
 		}
 		for range 20 {
 			w.die("flaky", Exit{Code: lifeline.ExitError})
-			w.pass(2 * time.Minute)
+			virtual.Pass(2 * time.Minute)
 		}
 		if w.starts("good") != 1 || w.starts("ends78") != 1 || w.starts("flaky") != 21 || w.starts("typo") != 0 {
 			t.Errorf("starts: good %d, ends78 %d, flaky %d, typo %d", w.starts("good"), w.starts("ends78"), w.starts("flaky"), w.starts("typo"))
@@ -188,7 +189,7 @@ func TestReadyChildComesBackAtOnceAndBacksOffAfterTheBurst(t *testing.T) {
 		if e := got.LastExit; e.Signal != syscall.SIGKILL || e.Generation != 6 || e.PID == 0 || !strings.Contains(e.Reason, "SIGKILL from outside") {
 			t.Errorf("last exit: %+v", e)
 		}
-		w.pass(time.Second)
+		virtual.Pass(time.Second)
 		if w.starts("rbd0") != 7 {
 			t.Error("not started after the delay")
 		}
@@ -204,7 +205,7 @@ func TestReplacedChildComesBackAtOnce(t *testing.T) {
 	inBubble(t, Config{Workers: backends("rbd0")}, func(w *world) {
 		for i := range 20 {
 			w.ready("rbd0")
-			w.pass(time.Second)
+			virtual.Pass(time.Second)
 			w.die("rbd0", Exit{Code: lifeline.ExitReplace})
 			if got := w.starts("rbd0"); got != i+2 {
 				t.Fatalf("%d starts after %d replacements, want %d", got, i+1, i+2)
@@ -217,7 +218,7 @@ func TestReplacedChildComesBackAtOnce(t *testing.T) {
 		if got := w.status("rbd0"); got.State != Backoff || !got.NextStart.Equal(time.Now().Add(time.Second)) {
 			t.Errorf("after one that did nothing else: %+v", got)
 		}
-		w.pass(time.Second)
+		virtual.Pass(time.Second)
 		w.ready("rbd0")
 		w.die("rbd0", Exit{Code: -1, Signal: syscall.SIGKILL})
 		if got := w.status("rbd0"); got.Restarts != 1 || w.starts("rbd0") != 23 {
@@ -235,7 +236,7 @@ func TestCrashLoopIsReportedOnceAndRecoversOnReady(t *testing.T) {
 		w.ready("rbd1")
 		for range 9 { // after 1, 2, 4 … 60 s
 			w.die("rbd0", Exit{Code: lifeline.ExitPanic, Crash: "panic: again"})
-			w.pass(time.Until(w.status("rbd0").NextStart))
+			virtual.Pass(time.Until(w.status("rbd0").NextStart))
 		}
 		if !w.status("rbd0").CrashLoop || w.status("rbd1").CrashLoop {
 			t.Errorf("crash loops: %+v", w.sup.Status())
@@ -264,7 +265,7 @@ func TestCrashLoopIsReportedOnceAndRecoversOnReady(t *testing.T) {
 func TestCrashLoopNeedsQuickDeaths(t *testing.T) {
 	inBubble(t, Config{Workers: backends("rbd0")}, func(w *world) {
 		for range 12 {
-			w.pass(30 * time.Second)
+			virtual.Pass(30 * time.Second)
 			if w.status("rbd0").State == lifeline.Init {
 				w.die("rbd0", Exit{Code: lifeline.ExitTempFail})
 			}
@@ -291,7 +292,7 @@ func TestMaxParallelInit(t *testing.T) {
 		if w.starts("a") != 2 {
 			t.Error("a backend that has served waits for those that have not")
 		}
-		w.pass(90 * time.Second) // b and c hang in init
+		virtual.Pass(90 * time.Second) // b and c hang in init
 		if w.starts("d") != 1 {
 			t.Error("backends that hang in init keep the others out for ever")
 		}
@@ -303,11 +304,11 @@ func TestMaxParallelInit(t *testing.T) {
 func TestSettledAfterReadyTimeout(t *testing.T) {
 	inBubble(t, Config{Workers: backends("up", "slow")}, func(w *world) {
 		w.ready("up")
-		w.pass(90*time.Second - 1)
+		virtual.Pass(90*time.Second - 1)
 		if w.settled() {
 			t.Error("settled before the timeout")
 		}
-		w.pass(1)
+		virtual.Pass(1)
 		if !w.settled() {
 			t.Error("not settled at the timeout")
 		}
@@ -320,7 +321,7 @@ func TestAllAwayKeepsTrying(t *testing.T) {
 	inBubble(t, Config{Workers: backends("rbd0")}, func(w *world) {
 		for range 10 {
 			w.die("rbd0", Exit{Code: lifeline.ExitUnavailable})
-			w.pass(time.Hour)
+			virtual.Pass(time.Hour)
 		}
 		if w.settled() || !w.running() || w.starts("rbd0") != 11 {
 			t.Errorf("settled %v, running %v, %d starts", w.settled(), w.running(), w.starts("rbd0"))
@@ -338,14 +339,14 @@ func TestHungChild(t *testing.T) {
 	inBubble(t, Config{Workers: backends("hung", "quiet")}, func(w *world) {
 		w.ready("hung", "quiet") // quiet never beats: nobody watches it
 		w.say("hung", lifeline.Message{Beat: true})
-		w.pass(20 * time.Second)
+		virtual.Pass(20 * time.Second)
 		w.say("hung", lifeline.Message{Beat: true})
-		w.pass(30*time.Second - 1)
+		virtual.Pass(30*time.Second - 1)
 		hung := w.proc("hung")
 		if len(hung.signals()) != 0 {
 			t.Fatalf("signals before the timeout: %v", hung.signals())
 		}
-		w.pass(5*time.Second + 1)
+		virtual.Pass(5*time.Second + 1)
 		want := []syscall.Signal{syscall.SIGQUIT, syscall.SIGCONT, syscall.SIGKILL}
 		if diff := cmp.Diff(want, hung.signals()); diff != "" {
 			t.Errorf("signals (-want +got):\n%s", diff)
@@ -370,7 +371,7 @@ func TestGracefulStopEndsAtTheDeadline(t *testing.T) {
 		w.say("busy", lifeline.Message{Status: "flatten of vol-1, 41 s", Beat: true})
 		began := time.Now()
 		w.signal(syscall.SIGTERM)
-		w.pass(61 * time.Second)
+		virtual.Pass(61 * time.Second)
 		if diff := cmp.Diff([]syscall.Signal{syscall.SIGTERM}, busy.signals()); diff != "" {
 			t.Errorf("signals within the grace (-want +got):\n%s", diff)
 		}
@@ -395,7 +396,7 @@ func TestGraceWithoutEnd(t *testing.T) {
 		w.ready("busy")
 		w.proc("busy").refuse()
 		w.cancel() // as SIGTERM
-		w.pass(24 * time.Hour)
+		virtual.Pass(24 * time.Hour)
 		if !w.running() {
 			t.Fatal("cut off although the grace is endless")
 		}
@@ -484,7 +485,7 @@ func TestChildThatCannotBeStartedIsTriedAgain(t *testing.T) {
 			t.Errorf("status: %+v", got)
 		}
 		w.failStarts(nil)
-		w.pass(time.Second)
+		virtual.Pass(time.Second)
 		if w.starts("rbd0") != 2 || w.status("rbd0").State != lifeline.Init {
 			t.Errorf("not started again: %+v", w.status("rbd0"))
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/virtual"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
@@ -37,7 +38,7 @@ func TestPairIsStopped(t *testing.T) {
 		if next.isTold() {
 			t.Error("the replacement of a stopped backend was told to begin")
 		}
-		r.pass(5 * time.Second) // until it is killed
+		virtual.Pass(5 * time.Second) // until it is killed
 		if s := r.status("rbd0"); s.State != Stopped || s.PID != 0 || r.starts("rbd0") != 2 {
 			t.Errorf("stopped: %+v, %d starts", s, r.starts("rbd0"))
 		}
@@ -55,7 +56,7 @@ func TestPairLeaves(t *testing.T) {
 		next.refuse() // it is in the middle of a call
 		r.plan.Workers = r.plan.Workers[1:]
 		done := r.reload()
-		r.pass(5 * time.Second) // until it is killed
+		virtual.Pass(5 * time.Second) // until it is killed
 		if got := ended(t, done); got.what(t, "rbd0").What != Removed || len(r.sup.Status()) != 1 || next.isTold() {
 			t.Errorf("removal: %+v, left %+v", got, r.sup.Status())
 		}
@@ -81,7 +82,7 @@ func (r *reloading) interruptedReload() {
 func TestReplacementThatNeverServes(t *testing.T) {
 	for name, end := range map[string]func(r *reloading){
 		"dies":          func(r *reloading) { r.die("rbd0", Exit{Code: lifeline.ExitConfig}) },
-		"does not come": func(r *reloading) { r.pass(time.Minute) },
+		"does not come": func(r *reloading) { virtual.Pass(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
@@ -158,11 +159,11 @@ func TestWatchdogOfARunningProcess(t *testing.T) {
 		r.say("rbd0", lifeline.Message{Beat: true})
 		r.plan.Policy.WatchdogTimeout = time.Second
 		_ = ended(t, r.reload())
-		r.pass(20 * time.Second)
+		virtual.Pass(20 * time.Second)
 		if got := r.proc("rbd0").signals(); len(got) > 0 {
 			t.Errorf("signals %v", got)
 		}
-		r.pass(15 * time.Second)
+		virtual.Pass(15 * time.Second)
 		if got := r.proc("rbd0"); r.starts("rbd0") != 2 {
 			t.Errorf("a process that has hung by its own measure: %d starts, signals %v", r.starts("rbd0"), got.signals())
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/supervisor/lifeline"
+	"github.com/volumed/volumed/internal/virtual"
 )
 
 // backend is a backend with the values of one option of each scope.
@@ -162,7 +163,7 @@ func TestReloadReplacesOnlyWhatChanged(t *testing.T) {
 func TestReplacementThatDoesNotComeToBe(t *testing.T) {
 	for name, fail := range map[string]func(r *reloading){
 		"dies":        func(r *reloading) { r.die("rbd0", Exit{Code: lifeline.ExitConfig}) },
-		"is too late": func(r *reloading) { r.pass(time.Minute) },
+		"is too late": func(r *reloading) { virtual.Pass(time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
@@ -213,7 +214,7 @@ func TestOldProcessThatDoesNotEnd(t *testing.T) {
 		r.plan.Workers = []Spec{backend("rbd0", "1", "b", "x")}
 		done := r.reload()
 		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
-		r.pass(handOverTimeout)
+		virtual.Pass(handOverTimeout)
 		r.ready("rbd0")
 		if o := ended(t, done).what(t, "rbd0"); o.Error != "" || o.After == old.pid {
 			t.Errorf("outcome %+v", o)
@@ -313,7 +314,7 @@ func TestReloadMendsWhatHasFailed(t *testing.T) {
 		if got := w.status("typo"); got.State != lifeline.Init {
 			t.Errorf("corrected: %+v", got)
 		}
-		w.pass(time.Minute)
+		virtual.Pass(time.Minute)
 		if p := w.proc("rbd0"); string(p.spec.Snapshot) != "1 b x" {
 			t.Errorf("the one in its backoff starts with %s", p.spec.Snapshot)
 		}
@@ -360,7 +361,7 @@ func TestOperatorStopsStartsAndRestarts(t *testing.T) {
 			t.Errorf("stop: %v", err)
 		}
 		synctest.Wait()
-		r.pass(time.Hour)
+		virtual.Pass(time.Hour)
 		if s := r.status("rbd0"); s.State != Stopped || s.PID != 0 || r.starts("rbd0") != 1 {
 			t.Errorf("stopped: %+v", s)
 		}

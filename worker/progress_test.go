@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/volumed/volumed/internal/virtual"
 	"github.com/volumed/volumed/operation"
 )
 
@@ -21,13 +22,13 @@ func TestProgresses(t *testing.T) {
 		w.engine = operation.New(operation.Config{})
 		close(w.opened)
 		w.pulse.note(nil)
-		time.Sleep(time.Minute) // virtual
+		virtual.Pass(time.Minute)
 		w.pulse.note(operation.ErrFenced)
-		time.Sleep(89 * time.Second)
+		virtual.Pass(89 * time.Second)
 		if !w.progresses() {
 			t.Error("not while heartbeats are tried")
 		}
-		time.Sleep(time.Second)
+		virtual.Pass(time.Second)
 		if w.progresses() {
 			t.Error("though nobody has tried a heartbeat for a minute and three intervals")
 		}

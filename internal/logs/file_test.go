@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/internal/virtual"
 )
 
 // later passes the time after which a write looks for its file again.
-func later() { time.Sleep(lookEvery) } // virtual
+func later() { virtual.Pass(lookEvery) }
 
 func lines(t *testing.T, path string) string {
 	t.Helper()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/volumed/volumed/internal/virtual"
 )
 
 // output is a buffer that timers write to while the test reads it.
@@ -41,16 +43,15 @@ func TestFlood(t *testing.T) {
 		l := New(logTo(&out), 10*time.Second)
 		for range 10_000 {
 			l.Note("a", hclog.Warn, "write failed", "error", errors.New("broken"))
-			time.Sleep(time.Millisecond)
+			virtual.Pass(time.Millisecond)
 		}
 		l.Note("b", hclog.Error, "read failed")
-		time.Sleep(9 * time.Second)
+		virtual.Pass(9 * time.Second)
 		want := "[WARN]  write failed: error=broken\n[ERROR] read failed\n"
 		if out.String() != want {
 			t.Errorf("while it lasts:\n%s", &out)
 		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		virtual.Pass(2 * time.Second)
 		want += "[INFO]  trouble is over: what=\"write failed\" times=10000 lasted=9.999s\n"
 		if out.String() != want {
 			t.Errorf("when it is over:\n%s", &out)
@@ -70,7 +71,7 @@ func TestEnd(t *testing.T) {
 		l.End("a")
 		for range 3 {
 			l.Note("a", hclog.Warn, "not known")
-			time.Sleep(time.Hour)
+			virtual.Pass(time.Hour)
 		}
 		l.End("a")
 		l.End("a")
