@@ -19,7 +19,7 @@ func nextVersion(t *testing.T) string {
 		"store/migrations/sqlite/900_next.sql":   migration,
 		"store/migrations/postgres/900_next.sql": migration,
 		"worker/takeover.go": func(text string) string {
-			next := strings.Replace(text, `ObjectVersion = "1.0"`, `ObjectVersion = "1.1"`, 1)
+			next := strings.Replace(text, `ObjectVersion = "1.1"`, `ObjectVersion = "1.2"`, 1)
 			if next == text {
 				t.Fatal("worker/takeover.go does not tell the version of the records where this test looks for it")
 			}
@@ -37,7 +37,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	now, next := s.binary, nextVersion(t)
 	l := s.load(20, repeated)
 	l.proceed(20)
-	for _, version := range []struct{ binary, records string }{{next, "1.1"}, {now, "1.0"}, {next, "1.1"}} {
+	for _, version := range []struct{ binary, records string }{{next, "1.2"}, {now, "1.1"}, {next, "1.2"}} {
 		s.upgrade(version.binary)
 		l.proceed(40)
 		if got := s.records(); got != version.records {

@@ -13,7 +13,7 @@ import (
 // Versions that this worker writes into its row, for those who talk to it.
 const (
 	RPCVersion    = "1.0"
-	ObjectVersion = "1.0"
+	ObjectVersion = "1.1"
 )
 
 // takeOver makes this process the one of its service. While another machine
