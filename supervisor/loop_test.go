@@ -14,8 +14,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
-	"github.com/volumed/volumed/supervisor/lifeline"
 	"github.com/volumed/volumed/internal/virtual"
+	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
 func backends(names ...string) []Spec {

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/volumed/volumed/fault"
-	"github.com/volumed/volumed/supervisor/lifeline"
 	"github.com/volumed/volumed/internal/virtual"
+	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
 // backend is a backend with the values of one option of each scope.
