@@ -263,6 +263,7 @@ func measureClonesSlowMonitor(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	defer c.stop()
 	return w.clones(ctx, c, ", monitor commits once a second", "≥ 55 %")
 }
 

@@ -28,6 +28,7 @@ func measureHang(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	defer second.stop()
 	file, state, err := w.twoClusters(second)
 	if err != nil {
 		return err

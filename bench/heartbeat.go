@@ -29,6 +29,7 @@ func measureHeartbeat(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	defer c.stop()
 	s, err := w.serve(ctx, c, "report_interval = 1\nservice_down_time = 10\n")
 	if err != nil {
 		return err

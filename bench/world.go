@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -61,8 +62,12 @@ func (w *world) close() {
 	}
 }
 
-// cluster is a one-node Ceph that lives as long as its holder's standard input.
-type cluster struct{ conf string }
+// cluster is a one-node Ceph that lives as long as its holder's standard input. One
+// that a single measurement needs ends with it: what is stored there is in memory.
+type cluster struct {
+	conf string
+	stop func() // may be repeated
+}
 
 func (w *world) startCluster(ctx context.Context, args ...string) (*cluster, error) {
 	dir, err := os.MkdirTemp(w.dir, "ceph-")
@@ -83,13 +88,15 @@ func (w *world) startCluster(ctx context.Context, args ...string) (*cluster, err
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	w.closers = append(w.closers, func() { _ = hold.Close(); _ = cmd.Wait() })
+	c := &cluster{stop: sync.OnceFunc(func() { _ = hold.Close(); _ = cmd.Wait() })}
+	w.closers = append(w.closers, c.stop)
 	conf, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		return nil, fmt.Errorf("scripts/devcluster did not come up: %w", err)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return &cluster{conf: strings.TrimSpace(conf)}, nil
+	c.conf = strings.TrimSpace(conf)
+	return c, nil
 }
 
 // service is a running volumed with two backends.
