@@ -96,6 +96,13 @@ func (c *calls) leave() {
 	}
 }
 
+// any reports whether calls are in flight.
+func (c *calls) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n > 0
+}
+
 // close refuses further calls and waits for those in flight, at most the given
 // time. It returns how many are left. It is called once.
 func (c *calls) close(wait time.Duration) int {

@@ -56,7 +56,7 @@ func (d *Driver) Ping(ctx context.Context) (err error) {
 			err = e
 		}
 	}
-	if wedged := d.askLibrary(late, err == nil); err == nil {
+	if wedged := d.askLibrary(late, err == nil, (*link).probe); err == nil {
 		err = wedged
 	}
 	if ctx.Err() != nil { // asked by somebody who has left
@@ -108,8 +108,8 @@ func (q *question) ask(ctx context.Context, d *Driver, put func() error, silent 
 		}
 		q.asked = &asked{at: time.Now(), done: make(chan struct{})}
 		go func(a *asked) {
-			defer d.calls.leave()
 			a.err = put()
+			d.calls.leave()
 			q.mu.Lock()
 			q.asked = nil
 			q.mu.Unlock()

@@ -51,20 +51,24 @@ func (f *fitness) note(answers bool) time.Time {
 	return f.since
 }
 
-// askLibrary probes librbd on both connections. It returns an error, with
-// driver.ErrShutOut in its chain, when a probe has been under way for too long while
-// the cluster has answered all the time; that one takes longer than others is none.
-func (d *Driver) askLibrary(late context.Context, clusterAnswers bool) error {
+// askLibrary probes librbd on both connections while calls are under way: an idle
+// one has nobody to keep waiting, and a probe costs as much as opening an image. It
+// returns an error, with driver.ErrShutOut in its chain, when a probe has been under
+// way for too long while the cluster has answered all the time; that one takes longer
+// than others is none.
+func (d *Driver) askLibrary(late context.Context, clusterAnswers bool, probe func(*link) error) error {
 	fit := d.fitness.note(clusterAnswers)
 	if fit.IsZero() {
 		return nil
 	}
-	answers := []func() error{
-		d.questions.controlLibrary.ask(late, d, d.control.probe, "librbd does not answer"),
-		d.questions.dataLibrary.ask(late, d, d.data.probe, "librbd does not answer"),
-	}
-	for _, answer := range answers {
-		_ = answer() // what counts is since when there is none
+	if d.calls.any() {
+		answers := []func() error{
+			d.questions.controlLibrary.ask(late, d, func() error { return probe(d.control) }, "librbd does not answer"),
+			d.questions.dataLibrary.ask(late, d, func() error { return probe(d.data) }, "librbd does not answer"),
+		}
+		for _, answer := range answers {
+			_ = answer() // what counts is since when there is none
+		}
 	}
 	for _, q := range []*question{&d.questions.controlLibrary, &d.questions.dataLibrary} {
 		asked := q.since()

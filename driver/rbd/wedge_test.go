@@ -38,10 +38,33 @@ func TestWedgedLibrary(t *testing.T) {
 		}
 	}
 	d.fitness.since = long
-	if err := d.askLibrary(t.Context(), false); err != nil || !d.fitness.since.IsZero() {
+	if err := d.askLibrary(t.Context(), false, (*link).probe); err != nil || !d.fitness.since.IsZero() {
 		t.Errorf("while the cluster does not answer: %v", err)
 	}
 	close(stuck)
+}
+
+// librbd is probed on both connections while somebody waits for it, and left alone
+// otherwise.
+func TestProbedWhileCallsAreUnderWay(t *testing.T) {
+	var d Driver
+	probed := make(chan *link, 2)
+	ask := func() {
+		if err := d.askLibrary(t.Context(), true, func(l *link) error { probed <- l; return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	if ask(); len(probed) > 0 {
+		t.Error("an idle one was probed")
+	}
+	leave, err := d.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	if ask(); len(probed) != 2 {
+		t.Errorf("%d connections probed, want 2", len(probed))
+	}
 }
 
 // A probe comes back on both connections, and leaves nothing.
