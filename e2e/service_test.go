@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	_ "modernc.org/sqlite" // tests look into the tables
 
+	"github.com/volumed/volumed/internal/logs/logtest"
 	"github.com/volumed/volumed/internal/testenv"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -40,7 +40,7 @@ type service struct {
 	broker string   // URL of an external one; empty for the embedded bus
 	conf   string
 	state  string
-	log    *syncBuffer
+	log    *logtest.Buffer
 
 	binary string   // testenv.Binary unless given
 	args   []string // a role; the supervisor unless given
@@ -69,7 +69,7 @@ type options struct {
 // newService writes a configuration; start begins.
 func newService(t *testing.T, o options) *service {
 	t.Helper()
-	s := &service{t: t, ceph: testenv.Ceph(t), log: &syncBuffer{}, pools: o.pools, broker: o.nats}
+	s := &service{t: t, ceph: testenv.Ceph(t), log: &logtest.Buffer{}, pools: o.pools, broker: o.nats}
 	for len(s.pools) < max(o.backends, 1) {
 		s.pools = append(s.pools, s.ceph.NewPool(t))
 	}
@@ -469,22 +469,4 @@ func (s *service) heartbeats() (longest func() time.Duration) {
 		close(quit)
 		return time.Duration(<-done) * time.Microsecond
 	}
-}
-
-// syncBuffer is a buffer for several writers.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

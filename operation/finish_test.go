@@ -64,7 +64,7 @@ func TestUnknownOutcomeOfFinish(t *testing.T) {
 		if heard := w.heard.of(op.ID); len(heard) != 1 || heard[0].Status != volume.Succeeded {
 			t.Errorf("heard %+v", heard)
 		}
-		if len(w.heard.events) != 2 || len(w.tables().events) != 2 || w.log.count("resource") != 0 {
+		if len(w.heard.events) != 2 || len(w.tables().events) != 2 || w.log.Count("resource") != 0 {
 			t.Errorf("events %+v", w.heard.events)
 		}
 		if load(e, Work) != [2]int{} {
@@ -87,7 +87,7 @@ func TestJournalAwayAtFinish(t *testing.T) {
 		pass(2 * retryMost)
 		w.is(a.ID, volume.Succeeded)
 		w.is(b.ID, volume.Succeeded)
-		if w.log.count("journal does not take a write") != 1 || w.log.count("journal takes writes again") != 1 {
+		if w.log.Count("journal does not take a write") != 1 || w.log.Count("journal takes writes again") != 1 {
 			t.Error("an outage is not one event")
 		}
 	})
@@ -110,7 +110,7 @@ func TestJournalAwayAtFlush(t *testing.T) {
 		w.afflict(nil)
 		pass(2 * flushInterval)
 		w.is(op.ID, volume.Waiting)
-		if w.log.count("journal does not take a write") != 1 || w.log.count("journal takes writes again") != 1 {
+		if w.log.Count("journal does not take a write") != 1 || w.log.Count("journal takes writes again") != 1 {
 			t.Error("an outage is not one event")
 		}
 	})

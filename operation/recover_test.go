@@ -107,7 +107,7 @@ func TestUnknownMethodIsLeft(t *testing.T) {
 		w.methods = nil
 		old := w.process()
 		pass(time.Minute)
-		if got, _ := w.journal.Operation(t.Context(), op.ID); got.Status.Terminal() || w.log.count("cannot take up operation") != 1 {
+		if got, _ := w.journal.Operation(t.Context(), op.ID); got.Status.Terminal() || w.log.Count("cannot take up operation") != 1 {
 			t.Errorf("it is %s", got.Status)
 		}
 		if load(old, Work) != [2]int{} {

@@ -113,7 +113,7 @@ func TestFailure(t *testing.T) {
 				if w.backend.has(op.ID) || tries != 2 || w.status(op.Resource.ID) != volume.Error {
 					t.Errorf("undone %d times, volume %s", tries, w.status(op.Resource.ID))
 				}
-				if c.undo != nil && w.log.count("something may be left") != 1 {
+				if c.undo != nil && w.log.Count("something may be left") != 1 {
 					t.Error("it is not said that something may be left")
 				}
 			})

@@ -1,12 +1,10 @@
 package operation
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/logs/logtest"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -32,7 +31,7 @@ type world struct {
 	journal *memJournal
 	backend *backend
 	heard   *heard
-	log     *logBook
+	log     *logtest.Buffer
 	lanes   map[Lane]Limits
 	fenced  int
 	// troubles counts how often the owner of the engine was told of trouble.
@@ -61,7 +60,7 @@ func inRealTime(t *testing.T, test func(t *testing.T, w *world)) {
 
 func newWorld(t *testing.T) *world {
 	return &world{
-		t: t, journal: newMemJournal(), backend: &backend{made: map[string]int{}, there: map[string]bool{}}, heard: &heard{}, log: &logBook{},
+		t: t, journal: newMemJournal(), backend: &backend{made: map[string]int{}, there: map[string]bool{}}, heard: &heard{}, log: &logtest.Buffer{},
 		lanes: map[Lane]Limits{Control: {Slots: 4, Queue: 100}, Work: {Slots: 4, Queue: 1000}, Bulk: {Slots: 1, Queue: 100}},
 	}
 }
@@ -250,25 +249,6 @@ func (h *heard) of(id string) (ops []volume.Operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(h.ops), func(op volume.Operation) bool { return op.ID != id })
-}
-
-// logBook is what was logged.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logBook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// count returns how many lines contain the text.
-func (l *logBook) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
 }
 
 // args are the arguments of the methods of these tests.

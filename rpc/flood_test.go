@@ -1,15 +1,14 @@
 package rpc_test
 
 import (
-	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/volumed/volumed/internal/logs/logtest"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/rpc/rpctest"
 )
@@ -18,7 +17,7 @@ import (
 // two, not by one for each answer that nobody gets.
 func TestBrokenConnectionIsOneTrouble(t *testing.T) {
 	const requests = 300
-	var out output
+	var out logtest.Buffer
 	log := hclog.New(&hclog.LoggerOptions{Output: &out})
 	srv := rpctest.NewServer(t)
 	conn, err := rpc.Connect(t.Context(), rpc.ConnConfig{URL: srv.URL(), ReconnectWait: 10 * time.Millisecond}, log)
@@ -56,22 +55,4 @@ func TestBrokenConnectionIsOneTrouble(t *testing.T) {
 	if !strings.Contains(text, "method=create_volume request_id=") {
 		t.Errorf("not told whose answer:\n%s", text)
 	}
-}
-
-// output is a buffer that many write to.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/volumed/volumed/internal/virtual"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
@@ -145,9 +144,6 @@ func (w *world) die(name string, e Exit) {
 	w.proc(name).exit(e)
 	synctest.Wait()
 }
-
-// pass lets virtual time go by.
-func (w *world) pass(d time.Duration) { virtual.Pass(d) }
 
 // signal sends the supervisor a signal.
 func (w *world) signal(sig os.Signal) {

@@ -1,15 +1,14 @@
 package worker_test
 
 import (
-	"bytes"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/logs/logtest"
 )
 
 // What fails at every interval while something is away is told of when it begins and
@@ -18,7 +17,7 @@ func TestRepeatedTroubleIsToldOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	p := s.prepare()
-	var out syncBuffer
+	var out logtest.Buffer
 	p.deps.Log = hclog.New(&hclog.LoggerOptions{Output: &out})
 	p.cfg.Live.StatsInterval = time.Millisecond
 	const failures = 50
@@ -32,22 +31,4 @@ func TestRepeatedTroubleIsToldOnce(t *testing.T) {
 	if strings.Count(text, "capabilities not known") != 2 || !strings.Contains(text, `what="capabilities not known" times=50`) {
 		t.Errorf("told:\n%s", text)
 	}
-}
-
-// syncBuffer is a buffer that many write to.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

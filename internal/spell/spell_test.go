@@ -1,45 +1,26 @@
 package spell
 
 import (
-	"bytes"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/volumed/volumed/internal/logs/logtest"
 	"github.com/volumed/volumed/internal/virtual"
 )
 
-// output is a buffer that timers write to while the test reads it.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
-func logTo(out *output) hclog.Logger {
+func logTo(out *logtest.Buffer) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Output: out, Level: hclog.Info, DisableTime: true})
 }
 
 // A flood is two lines: that it began, and how large it was.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out output
+		var out logtest.Buffer
 		l := New(logTo(&out), 10*time.Second)
 		for range 10_000 {
 			l.Note("a", hclog.Warn, "write failed", "error", errors.New("broken"))
@@ -66,7 +47,7 @@ func TestFlood(t *testing.T) {
 // Without a lull a trouble lasts until it is said to be over, however rarely it shows.
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out output
+		var out logtest.Buffer
 		l := New(logTo(&out), 0)
 		l.End("a")
 		for range 3 {
