@@ -25,7 +25,7 @@ type ConnConfig struct {
 
 	TLSCA, TLSCert, TLSKey string // PEM files
 
-	ReconnectWait   time.Duration // between attempts; 1 s
+	ReconnectWait   time.Duration // between attempts, after some that come sooner; 1 s
 	ReconnectJitter time.Duration // at most added to it; 0.5 s
 	PingInterval    time.Duration // 10 s
 	PingMaxOut      int           // unanswered pings until the connection is given up; 2
@@ -91,8 +91,7 @@ func (c *Conn) options(ctx context.Context, cfg ConnConfig) ([]nats.Option, erro
 	}
 	opts := []nats.Option{
 		nats.Name(cfg.Name), nats.Timeout(timeout), nats.ReconnectBufSize(-1),
-		nats.ReconnectWait(or(cfg.ReconnectWait, time.Second)),
-		nats.ReconnectJitter(or(cfg.ReconnectJitter, time.Second/2), or(cfg.ReconnectJitter, time.Second/2)),
+		nats.CustomReconnectDelay(reconnectDelay(or(cfg.ReconnectWait, time.Second), or(cfg.ReconnectJitter, time.Second/2))),
 		nats.PingInterval(or(cfg.PingInterval, 10*time.Second)), nats.MaxPingsOutstanding(or(cfg.PingMaxOut, 2)),
 		nats.DrainTimeout(drainTimeout),
 		// micro hangs its own handlers on those given here, and loses them
