@@ -6,85 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ceph/go-ceph/rados"
-	"github.com/ceph/go-ceph/rbd"
 	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/rpc"
 )
-
-// raw is librbd without anything around it: the floor.
-type raw struct {
-	conn *rados.Conn
-	io   *rados.IOContext
-}
-
-func openRaw(c *cluster, pool string) (*raw, error) {
-	conn, err := rados.NewConnWithUser("volumed")
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.ReadConfigFile(c.conf); err != nil {
-		return nil, err
-	}
-	if err := conn.Connect(); err != nil {
-		return nil, err
-	}
-	io, err := conn.OpenIOContext(pool)
-	if err != nil {
-		conn.Shutdown()
-		return nil, err
-	}
-	return &raw{conn, io}, nil
-}
-
-func (r *raw) close() {
-	r.io.Destroy()
-	r.conn.Shutdown()
-}
-
-const gib = 1 << 30
-
-// defaultFeatures are those of a new image in Ceph: layering, exclusive-lock,
-// object-map, fast-diff, deep-flatten.
-const defaultFeatures = 61
-
-func imageOptions() (*rbd.ImageOptions, error) {
-	opts := rbd.NewRbdImageOptions()
-	if err := opts.SetUint64(rbd.ImageOptionFeatures, defaultFeatures); err != nil {
-		return nil, err
-	}
-	return opts, opts.SetUint64(rbd.ImageOptionOrder, 22)
-}
-
-func (r *raw) create(name string) error {
-	opts, err := imageOptions()
-	if err != nil {
-		return err
-	}
-	defer opts.Destroy()
-	return rbd.CreateImage(r.io, name, gib, opts)
-}
-
-// trash does what a careful delete has to do: see that nobody uses the image,
-// and put it into the trash.
-func (r *raw) trash(name string) error {
-	img, err := rbd.OpenImageReadOnly(r.io, name, rbd.NoSnapshot)
-	if err != nil {
-		return err
-	}
-	watchers, err := img.ListWatchers()
-	if closeErr := img.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if len(watchers) > 0 {
-		return fmt.Errorf("%s has watchers", name)
-	}
-	return rbd.GetImage(r.io, name).Trash(0)
-}
 
 // parallel runs f for 0..n-1 on so many goroutines, and returns the rate per second.
 func parallel(n, goroutines int, f func(i int) error) (float64, error) {
@@ -292,32 +217,5 @@ func (w *world) clones(ctx context.Context, c *cluster, note, bar string) error 
 		}
 		w.table.rates(fmt.Sprintf("%d clones of one volume at once%s", atOnce, note), floor, ours, bar)
 		return nil
-	})
-}
-
-// cloneMany makes clones of format 2 from one snapshot taken before, as fast as
-// librbd goes: the taking of the snapshot is not counted.
-func (r *raw) cloneMany(parent string, run int) (float64, error) {
-	snapshot := fmt.Sprintf("s%d", run)
-	img, err := rbd.OpenImage(r.io, parent, rbd.NoSnapshot)
-	if err != nil {
-		return 0, err
-	}
-	if _, err = img.CreateSnapshot(snapshot); err != nil {
-		return 0, err
-	}
-	if err := img.Close(); err != nil {
-		return 0, err
-	}
-	return parallel(atOnce, rawJobs, func(i int) error {
-		opts, err := imageOptions()
-		if err != nil {
-			return err
-		}
-		defer opts.Destroy()
-		if err := opts.SetUint64(rbd.ImageOptionCloneFormat, 2); err != nil {
-			return err
-		}
-		return rbd.CloneImage(r.io, parent, snapshot, r.io, fmt.Sprintf("raw-clone-%d-%d", run, i), opts)
 	})
 }

@@ -125,7 +125,7 @@ func (c *cluster) osd() (int, error) {
 
 // longestGap returns the longest time between two heartbeats while load runs.
 func (s *service) longestGap(ctx context.Context, load func() error) (time.Duration, error) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.state, "volumed.sqlite")+"?mode=ro&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+s.database()+"?mode=ro&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return 0, err
 	}

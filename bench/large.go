@@ -115,22 +115,18 @@ func (s *service) spaceBack(ctx context.Context, r *raw, imageID string) error {
 
 // scatter writes a byte at the beginning of each of n objects all over an image.
 func (r *raw) scatter(name string, n int) error {
-	img, err := rbd.OpenImage(r.io, name, rbd.NoSnapshot)
-	if err != nil {
-		return err
-	}
-	info, err := img.Stat()
-	if err == nil {
+	return r.open(name, func(img *rbd.Image) error {
+		info, err := img.Stat()
+		if err != nil {
+			return err
+		}
 		stride := info.Num_objs / uint64(n) * info.Obj_size
 		_, err = parallel(n, rawJobs, func(i int) error {
 			_, err := img.WriteAt([]byte{1}, int64(stride)*int64(i))
 			return err
 		})
-	}
-	if closeErr := img.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+		return err
+	})
 }
 
 // dataObjects counts the objects with data of the image, or of all images.

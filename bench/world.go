@@ -108,6 +108,9 @@ type service struct {
 	client *rpc.Client
 }
 
+// database is the path of the service's SQLite database.
+func (s *service) database() string { return filepath.Join(s.state, "volumed.sqlite") }
+
 // config writes a configuration on a state of its own, and returns its file.
 func (w *world) config(c *cluster, extra string) (file, state string, err error) {
 	dir, err := os.MkdirTemp(w.dir, "service-")
