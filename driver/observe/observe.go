@@ -37,10 +37,10 @@ var (
 )
 
 // New watches d. Calls are logged at the debug level. That one takes
-// longer than such a call should is logged at warn, while it runs, and then what
-// became of it and of others that were slow beside it once none is any more; failures are for the
-// caller to log. ended may be nil; it is called on the goroutine of the call and
-// must return at once.
+// longer than such a call should is logged at warn, while it runs, one a minute where
+// many do, and that none is slow any more once the last has returned; failures are for
+// the caller to log. ended may be nil; it is called on the goroutine of the call and must
+// return at once.
 func New(d driver.Driver, log hclog.Logger, ended func(Call)) *Driver {
 	if ended == nil {
 		ended = func(Call) {}
@@ -66,7 +66,7 @@ func watch[T any](d *Driver, method, object string, slow time.Duration, run func
 
 // watchErr is watch for methods that return an error only.
 func watchErr(d *Driver, method, object string, slow time.Duration, run func() error) error {
-	_, err := watch(d, method, object, usual, func() (struct{}, error) { return struct{}{}, run() })
+	_, err := watch(d, method, object, slow, func() (struct{}, error) { return struct{}{}, run() })
 	return err
 }
 
@@ -90,7 +90,7 @@ func fly[T any](d *Driver, method, object string, slow time.Duration, run func(*
 	}
 	defer func() {
 		d.flights.end(f)
-		if times, lasted := d.slow.end(f); times > 1 {
+		if times, lasted := d.slow.end(f); times > 0 {
 			d.log.Info("no driver call is slow any more", "times", times, "lasted", lasted)
 		}
 		c := Call{Method: method, Object: object, Took: time.Since(f.begun), Kind: fault.KindOf(err)}

@@ -19,6 +19,8 @@ import (
 	"github.com/volumed/volumed/driver/mem"
 	"github.com/volumed/volumed/driver/observe"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/logs/logtest"
+	"github.com/volumed/volumed/internal/virtual"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -82,8 +84,7 @@ func TestSlowCallIsNamedWhileItRuns(t *testing.T) {
 			_, _ = d.CreateVolume(context.Background(), volume.Spec{Ref: volume.Ref{Name: "volume-1"}, Size: 1})
 		}()
 		<-reached
-		<-time.After(3 * time.Second) // virtual
-		synctest.Wait()
+		virtual.Pass(3 * time.Second)
 		if text := out.String(); strings.Count(text, "slow") != 1 || !strings.Contains(text, "volume-1") {
 			t.Errorf("logged %q", text)
 		}
@@ -107,16 +108,57 @@ func TestManySlowCallsAreOneTrouble(t *testing.T) {
 		for range 1000 {
 			all.Go(func() { _ = d.Ping(context.Background()) })
 		}
-		<-time.After(time.Minute)
-		synctest.Wait()
+		virtual.Pass(30 * time.Second)
 		if text := out.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "driver call is slow: method=Ping") {
 			t.Errorf("%d lines:\n%.500s", strings.Count(text, "\n"), text)
 		}
 		close(below.released)
 		all.Wait()
-		if text := out.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "no driver call is slow any more: times=1000 lasted=59s") {
+		if text := out.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "no driver call is slow any more: times=1000 lasted=29s") {
 			t.Errorf("%d lines:\n%.500s", strings.Count(text, "\n"), text)
 		}
+	})
+}
+
+// A call that hangs for ever does not hide the next one that is slow.
+func TestSlowBesideOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out logtest.Buffer
+		below := hanging{mem.New(mem.NewWorld()), make(chan struct{})}
+		d := observe.New(below, hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: &out}), nil)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { _ = d.Ping(context.Background()) })
+			virtual.Pass(time.Minute)
+		}
+		if n := out.Count("driver call is slow"); n != 3 {
+			t.Errorf("%d of 3 are told:\n%s", n, &out)
+		}
+		close(below.released)
+		all.Wait()
+	})
+}
+
+// A snapshot waits for a commit of the monitors: it is slow later than other calls.
+func TestSnapshotsTakeLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := drivertest.NewFaulty(mem.New(mem.NewWorld()))
+		reached, release := f.Hold("CreateSnapshot", 1)
+		var out logtest.Buffer
+		d := observe.New(f, hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: &out}), nil)
+		var call sync.WaitGroup
+		call.Go(func() { _ = d.CreateSnapshot(context.Background(), volume.SnapshotRef{Name: "s"}) })
+		<-reached
+		virtual.Pass(4 * time.Second)
+		if out.String() != "" {
+			t.Errorf("after 4 s: %s", &out)
+		}
+		virtual.Pass(time.Second)
+		if out.Count("driver call is slow: method=CreateSnapshot") != 1 {
+			t.Errorf("after 5 s: %s", &out)
+		}
+		release()
+		call.Wait()
 	})
 }
 
