@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -102,12 +103,37 @@ func TestNobodyListens(t *testing.T) {
 
 func TestListenReplacesWhatADeadProcessLeft(t *testing.T) {
 	path := socket(t)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
 		t.Fatal(err)
 	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
 	serve(t, path, http.NewServeMux())
 	if err := local.NewClient(path).Ask(t.Context(), "GET", "/", nil, nil); !errors.Is(err, fault.Unsupported) {
 		t.Errorf("asked the new one: %v", err)
+	}
+}
+
+// What is not the socket of a dead process is left alone.
+func TestListenTakesNothingAway(t *testing.T) {
+	file := socket(t)
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := local.Listen(t.Context(), file); !errors.Is(err, fault.Invalid) {
+		t.Errorf("on a file: %v", err)
+	}
+	if text, err := os.ReadFile(file); string(text) != "precious" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+	path := socket(t)
+	serve(t, path, http.NewServeMux())
+	if _, err := local.Listen(t.Context(), path); !errors.Is(err, fault.Conflict) {
+		t.Errorf("where another listens: %v", err)
+	}
+	if err := local.NewClient(path).Ask(t.Context(), "GET", "/", nil, nil); !errors.Is(err, fault.Unsupported) {
+		t.Errorf("asked the first one: %v", err)
 	}
 }
 

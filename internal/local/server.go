@@ -17,11 +17,13 @@ import (
 )
 
 // Listen binds a socket at path that only its owner can use. One that is left of a
-// process that is gone is replaced; the caller sees to it that no living one owns
-// the path. Closing the listener removes the socket.
+// process that is gone is replaced. Closing the listener removes the socket.
+//
+// Kinds: Invalid for a path that cannot be one, or has something else on it; Conflict
+// for a socket on which a living process listens.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fault.New(fault.Invalid, "socket %s: %w", path, err)
+	if err := reclaim(path); err != nil {
+		return nil, err
 	}
 	// Linux gives the socket in the file system the mode of the one in memory, so
 	// there is no moment in which others could connect.
@@ -33,6 +35,31 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fault.New(fault.Invalid, "socket %s: %w", path, err)
 	}
 	return l, nil
+}
+
+// reclaim removes the socket of a process that is gone.
+func reclaim(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fault.New(fault.Invalid, "socket %s: %w", path, err)
+	case info.Mode().Type() != os.ModeSocket:
+		return fault.New(fault.Invalid, "socket %s: there is something else of that name", path).WithHint("move it away, or choose another path")
+	}
+	conn, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		conn.Close()
+		fallthrough
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fault.New(fault.Conflict, "socket %s: another process listens there", path).WithHint("find it: ss -xlp src %s", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fault.New(fault.Invalid, "socket %s: %w", path, err)
+	}
+	return nil
 }
 
 // closeTimeout bounds how long answers that are on their way may take at the end.
