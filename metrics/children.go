@@ -59,7 +59,7 @@ func ofChildren(kind func(string, string, []string, func(family, emit)) fact[fam
 
 func states(c supervisor.ChildStatus, emit emit) {
 	for _, s := range []supervisor.State{
-		supervisor.Starting, supervisor.Blocked, lifeline.Init, lifeline.Ready, lifeline.Degraded, lifeline.Draining,
+		supervisor.Starting, supervisor.Blocked, lifeline.Init, lifeline.Warm, lifeline.Ready, lifeline.Degraded, lifeline.Draining,
 		supervisor.Backoff, supervisor.Failed, supervisor.Exited, supervisor.Stopped,
 	} {
 		emit(truth(c.State == s), string(s))

@@ -21,7 +21,11 @@ func gather(t *testing.T, g prometheus.Gatherer) map[string]*dto.MetricFamily {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return byName(families)
+	page := map[string]*dto.MetricFamily{}
+	for _, f := range families {
+		page[f.GetName()] = f
+	}
+	return page
 }
 
 // text is the exposition of what g gathers.

@@ -3,6 +3,8 @@ package metrics
 import (
 	"context"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,9 @@ type answer struct {
 	took     time.Duration
 	err      error
 }
+
+// Gather is prometheus.Gatherer's.
+func (a answer) Gather() ([]*dto.MetricFamily, error) { return slices.Collect(maps.Values(a.families)), nil }
 
 // scrapeTimeout is what a worker gets to answer. All are asked at once, so it
 // bounds the whole page: Prometheus gives that 10 s by default.

@@ -40,23 +40,19 @@ func (m *Service) Gather() ([]*dto.MetricFamily, error) {
 	now.answers = scrape(now.children, m.ask)
 	own := prometheus.NewRegistry() // of this scrape: what it tells must fit together
 	own.MustRegister(facts[family]{familyFacts, func() family { return now }})
-	gathered, err := prometheus.Gatherers{m.process, own}.Gather()
-	if err != nil {
-		return nil, err
-	}
-	pages := []map[string]*dto.MetricFamily{byName(gathered)}
+	all := prometheus.Gatherers{m.process, own}
 	for _, a := range now.answers {
 		if a.err != nil {
 			m.log.Debug("worker did not tell its metrics", "backend", a.backend, "error", a.err)
 			continue
 		}
-		pages = append(pages, a.families)
+		all = append(all, a)
 	}
-	merged, conflicts := merge(pages...)
-	if conflicts != nil {
-		m.log.Warn("metrics are left out", "error", conflicts)
+	families, err := all.Gather()
+	if err != nil { // the others are good
+		m.log.Warn("metrics are left out", "error", err)
 	}
-	return merged, nil
+	return families, nil
 }
 
 // Alive is Source's: the loop of the supervisor turns.

@@ -135,7 +135,7 @@ func TestServiceShowsAllWorkers(t *testing.T) {
 func TestCollidingFamilies(t *testing.T) {
 	h := newHouse(t)
 	h.worker("rbd0", ready("rbd0").Metrics())
-	h.worker("newer", says("# TYPE volumed_phase counter\nvolumed_phase{backend=\"newer\"} 1\n# TYPE volumed_ready gauge\nvolumed_ready{backend=\"newer\"} 1\n"))
+	h.worker("newer", says("# TYPE volumed_phase counter\nvolumed_phase{backend=\"newer\"} 1\n# HELP volumed_ready 1 when every backend is ready: what /readyz says.\n# TYPE volumed_ready gauge\nvolumed_ready{backend=\"newer\"} 1\n"))
 	page := gather(t, h.service())
 	wantValue(t, page, 1, "phase", "backend=rbd0", "phase=ready")
 	if _, err := value(page, "phase", "backend=newer"); err == nil {
