@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
@@ -59,7 +58,7 @@ func (p *childProcess) Go() error {
 
 // Tune asks the process on its console.
 func (p *childProcess) Tune(ctx context.Context, snapshot []byte) error {
-	return local.NewClient(p.console()).Ask(ctx, http.MethodPost, "/config", lifeline.Tuning{Snapshot: snapshot}, nil)
+	return lifeline.Console(p.state.path, p.proc.Pid).Ask(ctx, http.MethodPost, lifeline.ConsoleConfig, lifeline.Tuning{Snapshot: snapshot}, nil)
 }
 
 func (p *childProcess) console() string { return lifeline.ConsolePath(p.state.path, p.proc.Pid) }

@@ -107,7 +107,7 @@ func (c control) status(ctx context.Context) serviceStatus {
 // ask adds what the worker tells.
 func (c *childStatus) ask(ctx context.Context, statePath string) {
 	var v worker.Vitals
-	if err := local.NewClient(lifeline.ConsolePath(statePath, c.PID)).Ask(ctx, http.MethodGet, "/vitals", nil, &v); err != nil {
+	if err := lifeline.Console(statePath, c.PID).Ask(ctx, http.MethodGet, lifeline.ConsoleVitals, nil, &v); err != nil {
 		c.Silent = err.Error()
 		return
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/volumed/volumed/fault"
-	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/supervisor"
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
@@ -62,7 +61,7 @@ func (c control) setLevels(ctx context.Context, o levelOrder) (levels, error) {
 		found = true
 		var now logLevel
 		within, cancel := context.WithTimeout(ctx, vitalsTimeout)
-		err := local.NewClient(lifeline.ConsolePath(c.cfg.Default.StatePath, child.PID)).Ask(within, http.MethodPost, pathLevel, logLevel{o.Level}, &now)
+		err := lifeline.Console(c.cfg.Default.StatePath, child.PID).Ask(within, http.MethodPost, lifeline.ConsoleLogLevel, logLevel{o.Level}, &now)
 		cancel()
 		switch {
 		case fault.KindOf(err) == fault.Invalid:

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"runtime/debug"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/config"
-	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/metrics"
 	"github.com/volumed/volumed/supervisor"
 	"github.com/volumed/volumed/supervisor/lifeline"
@@ -23,7 +23,7 @@ const supervisorGC = 25
 func withMetrics(ctx context.Context, cfg *config.Config, s *supervisor.Supervisor, log hclog.Logger) error {
 	debug.SetGCPercent(supervisorGC)
 	ask := func(ctx context.Context, c supervisor.ChildStatus) (io.ReadCloser, error) {
-		return local.NewClient(lifeline.ConsolePath(cfg.Default.StatePath, c.PID)).Open(ctx, "GET", "/metrics", nil)
+		return lifeline.Console(cfg.Default.StatePath, c.PID).Open(ctx, http.MethodGet, lifeline.ConsoleMetrics, nil)
 	}
 	return withPage(ctx, cfg, metrics.NewService(s, ask, version, log), log, s.Run)
 }

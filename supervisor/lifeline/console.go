@@ -3,6 +3,8 @@ package lifeline
 import (
 	"fmt"
 	"path/filepath"
+
+	"github.com/volumed/volumed/internal/local"
 )
 
 // RunDir is where the sockets of a supervisor and its children are, below the
@@ -13,6 +15,18 @@ func RunDir(statePath string) string { return filepath.Join(statePath, "run") }
 type Tuning struct {
 	Snapshot []byte `json:"snapshot"`
 }
+
+// What a worker's console answers.
+const (
+	ConsoleVitals   = "/vitals"    // GET
+	ConsoleMetrics  = "/metrics"   // GET
+	ConsoleConfig   = "/config"    // POST a Tuning
+	ConsoleLogLevel = "/log-level" // POST
+	ConsoleReport   = "/report"    // GET, with format=text or json
+)
+
+// Console asks the child with that pid about itself.
+func Console(statePath string, pid int) *local.Client { return local.NewClient(ConsolePath(statePath, pid)) }
 
 // ConsolePath is the socket on which the child with that pid answers questions
 // about itself.
