@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Config is one valid configuration, with every default filled in. It is not
 // changed after Parse.
@@ -161,3 +164,20 @@ const (
 // Effective returns every option that has an effect, section by section, for
 // reports and logs. Options with an invalid value are left out.
 func (c *Config) Effective() []Setting { return append([]Setting(nil), c.settings...) }
+
+// EffectiveAfter returns the same of a process that was started with c and has taken
+// over since what next has of the given reaches. Sections come and go with next.
+func (c *Config) EffectiveAfter(next *Config, taken ...Reach) []Setting {
+	type name struct{ section, option string }
+	started := map[name]Setting{}
+	for _, s := range c.settings {
+		started[name{s.Section, s.Option}] = s
+	}
+	settings := next.Effective()
+	for i, s := range settings {
+		if old, known := started[name{s.Section, s.Option}]; known && !slices.Contains(taken, s.Reach) {
+			settings[i] = old
+		}
+	}
+	return settings
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -181,6 +182,12 @@ func TestReloadInPlaceAndPending(t *testing.T) {
 	}
 	if s.worker(0) != before {
 		t.Error("the process was replaced")
+	}
+	for subject, args := range map[string][]string{"parent": {"report"}, "rbd0": {"report", "rbd0"}} {
+		text := s.must(args...)
+		if !regexp.MustCompile(`report_interval +1 +\S+\n`).MatchString(text) || regexp.MustCompile(`storage_availability_zone +elsewhere`).MatchString(text) {
+			t.Errorf("the report of %s does not tell what is in effect:\n%s", subject, text)
+		}
 	}
 }
 

@@ -30,11 +30,11 @@ type console struct {
 
 func (c console) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /vitals", local.Handler(func(context.Context, struct{}) (worker.Vitals, error) { return c.worker.Vitals(), nil }))
-	mux.Handle("GET /metrics", c.metrics.Metrics())
-	mux.Handle("POST /config", local.Handler(c.tune))
-	mux.Handle("POST /log-level", local.Handler(c.app.setLevel))
-	mux.HandleFunc("GET /report", func(out http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET "+lifeline.ConsoleVitals, local.Handler(func(context.Context, struct{}) (worker.Vitals, error) { return c.worker.Vitals(), nil }))
+	mux.Handle("GET "+lifeline.ConsoleMetrics, c.metrics.Metrics())
+	mux.Handle("POST "+lifeline.ConsoleConfig, local.Handler(c.tune))
+	mux.Handle("POST "+lifeline.ConsoleLogLevel, local.Handler(c.app.setLevel))
+	mux.HandleFunc("GET "+lifeline.ConsoleReport, func(out http.ResponseWriter, r *http.Request) {
 		sendReport(out, c.rep.build(r.Context(), "console"), r.FormValue("format"))
 	})
 	return mux
@@ -54,6 +54,7 @@ func (c console) tune(_ context.Context, t lifeline.Tuning) (struct{}, error) {
 		return struct{}{}, err
 	}
 	c.worker.Tune(liveConfig(cfg))
+	c.app.tuned.Store(cfg)
 	return struct{}{}, nil
 }
 

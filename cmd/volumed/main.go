@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/logs"
 	"github.com/volumed/volumed/supervisor/lifeline"
@@ -27,6 +29,7 @@ type app struct {
 	signals <-chan os.Signal // those for operators
 	began   time.Time
 	logs    *logs.Log // of the role, once it has one
+	tuned   atomic.Pointer[config.Config] // the last that was taken over since the start
 	files   []string
 	dirs    []string
 }

@@ -118,17 +118,26 @@ func pack(more ...report.Field) report.Source { return report.Package("volumed",
 func (a *app) common(cfg *config.Config, backend string) []report.Source {
 	return []report.Source{
 		report.Runtime(), report.Threads(os.Getpid()), report.Files(os.Getpid()), report.Goroutines(),
-		configuration(cfg, backend), a.recentLog(),
+		a.configuration(cfg, backend), a.recentLog(),
 	}
 }
 
-// configuration shows every option that counts for the backend, or for all.
-func configuration(cfg *config.Config, backend string) report.Source {
+// configuration shows every option that counts for the backend, or for all, as it is
+// in effect: what was taken over since the start, and what was not.
+func (a *app) configuration(cfg *config.Config, backend string) report.Source {
 	return section("Configuration", func(s *report.Section) {
 		_, one := cfg.Backend(backend)
+		settings, now := cfg.Effective(), cfg
+		if next := a.tuned.Load(); next != nil {
+			taken := []config.Reach{config.OfAll}
+			if !one {
+				taken = append(taken, config.OfSupervisor, config.OfBackend)
+			}
+			settings, now = cfg.EffectiveAfter(next, taken...), next
+		}
 		tables := map[string]int{}
-		for _, set := range cfg.Effective() {
-			if _, other := cfg.Backend(set.Section); other && one && set.Section != backend {
+		for _, set := range settings {
+			if _, other := now.Backend(set.Section); other && one && set.Section != backend {
 				continue
 			}
 			i, known := tables[set.Section]

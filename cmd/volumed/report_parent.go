@@ -15,7 +15,6 @@ import (
 
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/fault"
-	"github.com/volumed/volumed/internal/local"
 	"github.com/volumed/volumed/report"
 	"github.com/volumed/volumed/supervisor"
 	"github.com/volumed/volumed/supervisor/lifeline"
@@ -161,8 +160,7 @@ func (p *parentReporter) childReport(ctx context.Context, c supervisor.ChildStat
 	if c.Role == supervisor.Worker {
 		within, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
-		client := local.NewClient(lifeline.ConsolePath(p.cfg.Default.StatePath, c.PID))
-		err := client.Ask(within, http.MethodGet, "/report?format=json", nil, &r)
+		err := lifeline.Console(p.cfg.Default.StatePath, c.PID).Ask(within, http.MethodGet, lifeline.ConsoleReport+"?format=json", nil, &r)
 		if err == nil {
 			r.Trigger = trigger
 			return r

@@ -75,7 +75,10 @@ func (a *app) reread(log hclog.Logger) (supervisor.Config, error) {
 	}
 	warn(log, cfg.Warnings)
 	plan := a.plan(src, cfg)
-	plan.Applied = func() { _ = a.logs.Configure(level(cfg), cfg.Default.DefaultLogLevels) } // they are good, or there would be no cfg
+	plan.Applied = func() {
+		_ = a.logs.Configure(level(cfg), cfg.Default.DefaultLogLevels) // they are good, or there would be no cfg
+		a.tuned.Store(cfg)
+	}
 	return plan, nil
 }
 
