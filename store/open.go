@@ -28,6 +28,7 @@ type DB struct {
 	reads  *sql.DB
 	byID   lookups // on reads
 	id     string
+	schema int64
 }
 
 // engine is how transactions are run.
@@ -64,7 +65,7 @@ func Open(ctx context.Context, connection string, opts Options) (_ *DB, err erro
 		return nil, err
 	}
 	db.byID = lookups{DB: db.reads, prepared: map[string]*sql.Stmt{}}
-	if db.id, err = readID(db.reader(ctx)); err != nil {
+	if err := db.identify(db.reader(ctx)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -78,15 +79,9 @@ func (db *DB) Close() error { return errors.Join(db.engine.close(), db.reads.Clo
 // processes with the same one share their rows.
 func (db *DB) ID() string { return db.id }
 
-// Schema returns the engine and the version of the schema, which is the one that this
-// program works with: with another, nothing is opened.
-func (db *DB) Schema() string {
-	version, err := db.d.newest()
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%s, schema %d", db.d.name, version)
-}
+// Schema returns the engine and the version that the schema had when it was opened:
+// the one that this program brings, or a newer one that it can work with.
+func (db *DB) Schema() string { return fmt.Sprintf("%s, schema %d", db.d.name, db.schema) }
 
 // Ping asks the database for an answer; fault.Unavailable if there is none before ctx ends.
 func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
@@ -97,12 +92,14 @@ func (db *DB) reader(ctx context.Context) *session { return newSession(ctx, db.d
 // lookup returns the same for queries of one row by its id.
 func (db *DB) lookup(ctx context.Context) *session { return newSession(ctx, db.d, &db.byID) }
 
-func readID(s *session) (id string, err error) {
-	found, err := s.one([]any{&id}, "SELECT database_id FROM meta")
+// identify reads which database it is.
+func (db *DB) identify(s *session) error {
+	found, err := s.one([]any{&db.id, &db.schema},
+		"SELECT database_id, (SELECT max(version_id) FROM goose_db_version WHERE is_applied) FROM meta")
 	if err == nil && !found {
 		err = fault.New(fault.Unavailable, "the database has no id").WithHint("run volumed db-sync")
 	}
-	return id, err
+	return err
 }
 
 func or(n, otherwise int) int {

@@ -79,6 +79,9 @@ func testNewerSchema(t *testing.T, url string) {
 	wantKind(t, store.Migrate(t.Context(), url, quiet{}), "")
 	db, err := store.Open(t.Context(), url, store.Options{})
 	wantKind(t, err, "")
+	if got := db.Schema(); !strings.HasSuffix(got, ", schema 999") {
+		t.Errorf("opened %s", got)
+	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
