@@ -128,13 +128,19 @@ func (p *planner) mark(f *volume.Finding, row *volume.Volume, img *volume.Image,
 func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Image) *volume.Repair {
 	if f.SnapshotID != "" {
 		to := volume.Error
-		if s := p.snapshotRowOf(f); s != nil && s.Status == volume.Deleting {
-			to = volume.ErrorDeleting
+		if s := p.snapshotRowOf(f); s != nil {
+			switch s.Status {
+			case volume.Deleting:
+				to = volume.ErrorDeleting
+			case volume.Restoring: // it was only read
+				to = volume.Available
+			}
 		}
 		return p.markSnapshot(f, img, to)
 	}
 	to := map[volume.Status]volume.Status{
 		volume.Creating: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
+		volume.Reverting: volume.Error,
 	}[row.Status]
 	if !row.Status.CanBecome(to) {
 		return nil

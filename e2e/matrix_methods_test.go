@@ -113,6 +113,23 @@ var methods = map[string]method{
 			}
 		},
 	},
+	"revert_to_snapshot": { // with a snapshot that is newer, to a smaller size
+		first: "rollback", last: "rollback",
+		check: func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		prepare: func(a *arena) ask {
+			v := a.createVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()})
+			a.pool.write(a.t, v.ID)
+			s := a.createSnapshot(v.ID)
+			a.pool.overwrite(a.t, v.ID)
+			reply, err := a.client.ExtendVolume(a.t.Context(), a.backend(0), rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 2}, wait)
+			a.succeeded("extend_volume", reply.Operation, err)
+			a.createSnapshot(v.ID)
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.RevertToSnapshot(a.group.Context(), a.backend(0), rpc.RevertToSnapshotRequest{VolumeID: v.ID, SnapshotID: s.ID}, o)
+				return reply.Operation, err
+			}
+		},
+	},
 	"create_snapshot": {
 		first: "snapshot", last: "snapshot", snapshots: 1,
 		prepare: func(a *arena) ask {

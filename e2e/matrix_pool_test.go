@@ -151,6 +151,18 @@ func (p *pool) write(t *testing.T, volumeID string) {
 	})
 }
 
+// overwrite writes something else where write has written.
+func (p *pool) overwrite(t *testing.T, volumeID string) {
+	t.Helper()
+	p.change(t, volumeID, func(img *rbd.Image) (err error) {
+		for n := range int64(3) {
+			_, werr := img.WriteAt([]byte("else data"), n*8<<20)
+			err = errors.Join(err, werr)
+		}
+		return err
+	})
+}
+
 // written sees that a volume holds what write has written.
 func (p *pool) written(t *testing.T, volumeID string) {
 	t.Helper()

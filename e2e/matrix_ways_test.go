@@ -70,6 +70,7 @@ var victims = []point{
 	"undelete_volume/restore/after/rbd.restore_from_trash",
 	"extend_volume/extend/before/rbd.resize",
 	"flatten_volume/flatten/before/rbd.flatten",
+	"revert_to_snapshot/rollback/after/rbd.rollback",
 	"create_snapshot/snapshot/after/rbd.create_snapshot",
 	"delete_snapshot/remove/before/rbd.remove_snapshot",
 }

@@ -27,6 +27,11 @@ func (c *Client) FlattenVolume(ctx context.Context, service string, req FlattenV
 	return invoke[VolumeReply](ctx, c, service, MethodFlattenVolume, req, o)
 }
 
+// RevertToSnapshot gives a volume of the service the content of one of its snapshots.
+func (c *Client) RevertToSnapshot(ctx context.Context, service string, req RevertToSnapshotRequest, o CallOptions) (VolumeReply, error) {
+	return invoke[VolumeReply](ctx, c, service, MethodRevertToSnapshot, req, o)
+}
+
 // CreateSnapshot takes a snapshot of a volume of the service.
 func (c *Client) CreateSnapshot(ctx context.Context, service string, req CreateSnapshotRequest, o CallOptions) (SnapshotReply, error) {
 	return invoke[SnapshotReply](ctx, c, service, MethodCreateSnapshot, req, o)

@@ -13,6 +13,7 @@ const (
 	MethodUndeleteVolume       = "undelete_volume"
 	MethodExtendVolume         = "extend_volume"
 	MethodFlattenVolume        = "flatten_volume"
+	MethodRevertToSnapshot     = "revert_to_snapshot"
 	MethodCreateSnapshot       = "create_snapshot"
 	MethodDeleteSnapshot       = "delete_snapshot"
 	MethodInitializeConnection = "initialize_connection"
@@ -68,6 +69,13 @@ type ExtendVolumeRequest struct {
 // FlattenVolumeRequest asks to copy what a clone shares with its parent.
 type FlattenVolumeRequest struct {
 	VolumeID string `json:"volume_id"`
+}
+
+// RevertToSnapshotRequest asks for a volume to be as it was when one of its
+// snapshots was taken.
+type RevertToSnapshotRequest struct {
+	VolumeID   string `json:"volume_id"`
+	SnapshotID string `json:"snapshot_id"` // any of the volume's, not only the newest
 }
 
 // CreateSnapshotRequest asks for a snapshot of a volume.

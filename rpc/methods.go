@@ -55,6 +55,8 @@ var methods = []Method{
 		"Makes a volume larger."),
 	operates[FlattenVolumeRequest, VolumeReply](MethodFlattenVolume,
 		"Copies what a clone shares with its parent, so that it no longer needs it."),
+	operates[RevertToSnapshotRequest, VolumeReply](MethodRevertToSnapshot,
+		"Gives a volume that is not in use the content of any of its snapshots; its size and its other snapshots stay."),
 	operates[CreateSnapshotRequest, SnapshotReply](MethodCreateSnapshot,
 		"Takes a snapshot of a volume."),
 	operates[DeleteSnapshotRequest, SnapshotReply](MethodDeleteSnapshot,

@@ -14,6 +14,8 @@ const (
 	InUse         Status = "in-use"
 	Detaching     Status = "detaching"
 	Extending     Status = "extending"
+	Reverting     Status = "reverting" // a volume that goes back to a snapshot
+	Restoring     Status = "restoring" // the snapshot that it goes back to
 	Deleting      Status = "deleting"
 	Deleted       Status = "deleted"
 	Error         Status = "error"
@@ -28,14 +30,15 @@ const (
 var volumeTransitions = map[Status][]Status{
 	"":            {Creating},
 	Creating:      {Available, Error, Deleted},
-	Available:     {Extending, Deleting, Reserved, Attaching, InUse, Error},
+	Available:     {Extending, Reverting, Deleting, Reserved, Attaching, InUse, Error},
 	InUse:         {Extending, Detaching, Available, Error},
 	Reserved:      {Attaching, Available},
 	Attaching:     {InUse, Available},
 	Detaching:     {Available, InUse},
 	Extending:     {Available, InUse, ErrorExtend},
+	Reverting:     {Available, Error},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error, ErrorExtend},
-	Error:         {Deleting, Available},
+	Error:         {Reverting, Deleting, Available},
 	ErrorDeleting: {Deleting, Available},
 	ErrorExtend:   {Deleting, Extending, Available},
 	Deleted:       {Available, Error, ErrorExtend},
@@ -45,7 +48,8 @@ var volumeTransitions = map[Status][]Status{
 var snapshotTransitions = map[Status][]Status{
 	"":            {Creating},
 	Creating:      {Available, Error, Deleted},
-	Available:     {Deleting, Error},
+	Available:     {Restoring, Deleting, Error},
+	Restoring:     {Available},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error},
 	Error:         {Deleting, Available},
 	ErrorDeleting: {Deleting, Available},
@@ -64,7 +68,7 @@ func (s Status) SnapshotCanBecome(next Status) bool {
 // ended. A resource at rest in a transient status is a defect.
 func (s Status) Transient() bool {
 	switch s {
-	case Creating, Extending, Deleting:
+	case Creating, Extending, Reverting, Restoring, Deleting:
 		return true
 	default:
 		return false

@@ -129,6 +129,24 @@ var crashes = map[string]struct {
 		},
 		images: 2,
 	},
+	"revert_to_snapshot": {
+		prepare: func(s *site) volume.Volume {
+			v := s.create(rpc.CreateVolumeRequest{Size: 1})
+			s.snapshot(v)
+			return must[rpc.VolumeReply](s)(s.ExtendVolume(s.Context(), s.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 2}, wait())).Volume
+		},
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.RevertToSnapshot(s.Context(), s.host, rpc.RevertToSnapshotRequest{VolumeID: v.ID, SnapshotID: s.onlySnapshot(v)}, o)
+			return err
+		},
+		check: func(s *site, v volume.Volume) {
+			s.wantSnapshot(s.onlySnapshot(v), volume.Available)
+			if got := s.status(v.ID); got != volume.Available || s.world.Size(image(v)) != 2 {
+				s.Errorf("the volume is %s, its image has %d GiB", got, s.world.Size(image(v)))
+			}
+		},
+		images: 1,
+	},
 	"create_snapshot": {
 		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
 		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {

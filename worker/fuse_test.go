@@ -140,3 +140,11 @@ func (d fusedDriver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.P
 func (d fusedDriver) ExtendVolume(ctx context.Context, v volume.Ref, size int64) error {
 	return aroundErr(d.fuse, "ExtendVolume", func() error { return d.Driver.ExtendVolume(ctx, v, size) })
 }
+
+func (d fusedDriver) RevertToSnapshot(ctx context.Context, s volume.SnapshotRef, size int64, p driver.Progress) error {
+	below, err := driver.Ability[driver.Reverter](d.Driver, "revert volumes")
+	if err != nil {
+		return err
+	}
+	return aroundErr(d.fuse, "RevertToSnapshot", func() error { return below.RevertToSnapshot(ctx, s, size, p) })
+}

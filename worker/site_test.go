@@ -198,6 +198,8 @@ func (r *recorder) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) err
 	return r.Driver.CreateSnapshot(ctx, s)
 }
 
+func (r *recorder) Unwrap() driver.Driver { return r.Driver }
+
 func (r *recorder) firstSnapshot() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -102,7 +102,7 @@ func (w *Worker) gather(ctx context.Context, c *circumstances) (err error) {
 	if c.unfinished, _, err = w.store.Operations(ctx, about); err != nil {
 		return err
 	}
-	if c.status == volume.Deleting && c.snapshot != nil { // perhaps it goes with its volume
+	if c.snapshot != nil && (c.status == volume.Deleting || c.status == volume.Restoring) { // perhaps it goes with its volume
 		about.ResourceID = c.volume.ID
 		of, _, err := w.store.Operations(ctx, about)
 		if err != nil {

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"CloneVolume/source_gone": (*suite).cloneOutlivesSource,
 		"FlattenVolume":           (*suite).flatten,
 		"FlattenVolume/cancel":    (*suite).flattenCancel,
+		"RevertToSnapshot":        (*suite).revert,
 		"ExtendVolume":            (*suite).extend,
 		"InitializeConnection":    (*suite).connect,
 		"Stats":                   (*suite).stats,

@@ -82,7 +82,13 @@ func snapshot(t testing.TB, d *Driver, v volume.Ref, name string) volume.Snapsho
 // clone makes a clone of 1 GiB.
 func clone(t testing.TB, d *Driver, name string, from volume.SnapshotRef) volume.Ref {
 	t.Helper()
-	loc, err := d.CreateVolumeFromSnapshot(t.Context(), volume.Spec{Ref: volume.Ref{Name: name}, Size: 1}, from)
+	return cloneOf(t, d, name, from, 1)
+}
+
+// cloneOf makes a clone of that size in GiB.
+func cloneOf(t testing.TB, d *Driver, name string, from volume.SnapshotRef, size int64) volume.Ref {
+	t.Helper()
+	loc, err := d.CreateVolumeFromSnapshot(t.Context(), volume.Spec{Ref: volume.Ref{Name: name}, Size: size}, from)
 	wantKind(t, "", err)
 	return volume.Ref{Name: name, ImageID: loc.ImageID}
 }
