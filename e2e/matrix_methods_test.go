@@ -130,6 +130,30 @@ var methods = map[string]method{
 			}
 		},
 	},
+	"update_volume": { // which has no steps
+		first: "accept", last: "accept",
+		check: func(c *cell) { c.checkLabels("volumes") },
+		prepare: func(a *arena) ask {
+			id, name, value := a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID, "labelled", "v"
+			req := rpc.UpdateVolumeRequest{VolumeID: id, Labels: rpc.Labels{Name: &name, Metadata: map[string]*string{"k": &value, "gone": nil}}}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.UpdateVolume(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"update_snapshot": {
+		first: "accept", last: "accept",
+		check: func(c *cell) { c.checkLabels("snapshots") },
+		prepare: func(a *arena) ask {
+			id, name, value := a.createSnapshot(a.source()).ID, "labelled", "v"
+			req := rpc.UpdateSnapshotRequest{SnapshotID: id, Labels: rpc.Labels{Name: &name, Metadata: map[string]*string{"k": &value, "gone": nil}}}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.UpdateSnapshot(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
 	"create_snapshot": {
 		first: "snapshot", last: "snapshot", snapshots: 1,
 		prepare: func(a *arena) ask {
@@ -192,6 +216,14 @@ func (a *arena) asksForDelete(id string) ask {
 	return func(o rpc.CallOptions) (*volume.Operation, error) {
 		reply, err := a.client.DeleteVolume(a.group.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id, Cascade: true}, o)
 		return reply.Operation, err
+	}
+}
+
+// checkLabels sees that the labels are in the row.
+func (c *cell) checkLabels(table string) {
+	c.t.Helper()
+	if got := c.strings("SELECT display_name || ' ' || metadata FROM "+table+" WHERE id = $1", c.volumeID()); got[0] != `labelled {"k":"v"}` {
+		c.t.Errorf("the labels are %s", got[0])
 	}
 }
 

@@ -82,13 +82,17 @@ type Tx interface {
 	// and is fault.Conflict otherwise. UpdatedAt is set; metadata is left as it
 	// is. A v with status Deleted becomes a record: DeletedAt is set.
 	UpdateVolume(v *volume.Volume, from volume.Status) error
+	// LabelVolume writes name, description and metadata of v, and nothing else, whatever
+	// its status. UpdatedAt is set. It is fault.NotFound for one that is deleted.
+	LabelVolume(v *volume.Volume) error
 
-	// Snapshot, DeletedSnapshot, InsertSnapshot and UpdateSnapshot do the same for
-	// snapshots.
+	// Snapshot, DeletedSnapshot, InsertSnapshot, UpdateSnapshot and LabelSnapshot do the
+	// same for snapshots.
 	Snapshot(id string) (volume.Snapshot, error)
 	DeletedSnapshot(id string) (volume.Snapshot, error)
 	InsertSnapshot(s *volume.Snapshot) error
 	UpdateSnapshot(s *volume.Snapshot, from volume.Status) error
+	LabelSnapshot(s *volume.Snapshot) error
 	// Snapshots returns the live snapshots of a volume, oldest first.
 	Snapshots(volumeID string) ([]volume.Snapshot, error)
 	// Attachments returns the number of live attachments of a volume.

@@ -312,6 +312,24 @@ func (tx *memTx) UpdateSnapshot(s *volume.Snapshot, from volume.Status) error {
 	return nil
 }
 
+func (tx *memTx) LabelVolume(v *volume.Volume) error {
+	row, err := tx.Volume(v.ID)
+	if err == nil {
+		row.Name, row.Description, row.Metadata = v.Name, v.Description, v.Metadata
+		tx.volumes[v.ID] = row
+	}
+	return err
+}
+
+func (tx *memTx) LabelSnapshot(s *volume.Snapshot) error {
+	row, err := tx.Snapshot(s.ID)
+	if err == nil {
+		row.Name, row.Description, row.Metadata = s.Name, s.Description, s.Metadata
+		tx.snapshots[s.ID] = row
+	}
+	return err
+}
+
 func (tx *memTx) DeletedSnapshot(id string) (volume.Snapshot, error) {
 	s, ok := tx.snapshots[id]
 	if !ok || s.Status != volume.Deleted {

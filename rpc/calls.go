@@ -32,6 +32,16 @@ func (c *Client) RevertToSnapshot(ctx context.Context, service string, req Rever
 	return invoke[VolumeReply](ctx, c, service, MethodRevertToSnapshot, req, o)
 }
 
+// UpdateVolume changes the labels of a volume of the service.
+func (c *Client) UpdateVolume(ctx context.Context, service string, req UpdateVolumeRequest, o CallOptions) (VolumeReply, error) {
+	return invoke[VolumeReply](ctx, c, service, MethodUpdateVolume, req, o)
+}
+
+// UpdateSnapshot changes the labels of a snapshot of the service.
+func (c *Client) UpdateSnapshot(ctx context.Context, service string, req UpdateSnapshotRequest, o CallOptions) (SnapshotReply, error) {
+	return invoke[SnapshotReply](ctx, c, service, MethodUpdateSnapshot, req, o)
+}
+
 // CreateSnapshot takes a snapshot of a volume of the service.
 func (c *Client) CreateSnapshot(ctx context.Context, service string, req CreateSnapshotRequest, o CallOptions) (SnapshotReply, error) {
 	return invoke[SnapshotReply](ctx, c, service, MethodCreateSnapshot, req, o)

@@ -14,7 +14,9 @@ const (
 	MethodExtendVolume         = "extend_volume"
 	MethodFlattenVolume        = "flatten_volume"
 	MethodRevertToSnapshot     = "revert_to_snapshot"
+	MethodUpdateVolume         = "update_volume"
 	MethodCreateSnapshot       = "create_snapshot"
+	MethodUpdateSnapshot       = "update_snapshot"
 	MethodDeleteSnapshot       = "delete_snapshot"
 	MethodInitializeConnection = "initialize_connection"
 	MethodTerminateConnection  = "terminate_connection"
@@ -76,6 +78,28 @@ type FlattenVolumeRequest struct {
 type RevertToSnapshotRequest struct {
 	VolumeID   string `json:"volume_id"`
 	SnapshotID string `json:"snapshot_id"` // any of the volume's, not only the newest
+}
+
+// Labels are what people say of a volume or a snapshot; what a request leaves out
+// stays as it is.
+type Labels struct {
+	Name        *string `json:"name,omitempty"`
+	Description *string `json:"description,omitempty"`
+	// Metadata sets the keys that have a value, removes those that are null, and
+	// leaves all others.
+	Metadata map[string]*string `json:"metadata,omitempty"`
+}
+
+// UpdateVolumeRequest asks for other labels of a volume.
+type UpdateVolumeRequest struct {
+	VolumeID string `json:"volume_id"`
+	Labels
+}
+
+// UpdateSnapshotRequest asks for other labels of a snapshot.
+type UpdateSnapshotRequest struct {
+	SnapshotID string `json:"snapshot_id"`
+	Labels
 }
 
 // CreateSnapshotRequest asks for a snapshot of a volume.

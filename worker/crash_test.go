@@ -147,6 +147,19 @@ var crashes = map[string]struct {
 		},
 		images: 1,
 	},
+	"update_volume": {
+		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1, Name: "old"}) },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.UpdateVolume(s.Context(), s.host, rpc.UpdateVolumeRequest{VolumeID: v.ID, Labels: labels("new", "k", "v")}, o)
+			return err
+		},
+		check: func(s *site, v volume.Volume) {
+			if row := s.record(v.ID); row.Name != "new" || row.Metadata["k"] != "v" {
+				s.Errorf("the labels are %q, %v", row.Name, row.Metadata)
+			}
+		},
+		images: 1,
+	},
 	"create_snapshot": {
 		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
 		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {

@@ -32,6 +32,8 @@ func (w *Worker) newServer() *rpc.Server {
 	rpc.Handle(s, rpc.Service, rpc.MethodExtendVolume, w.handleExtendVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodFlattenVolume, w.handleFlattenVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodRevertToSnapshot, w.handleRevert)
+	rpc.Handle(s, rpc.Service, rpc.MethodUpdateVolume, w.handleUpdateVolume)
+	rpc.Handle(s, rpc.Service, rpc.MethodUpdateSnapshot, w.handleUpdateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)

@@ -28,6 +28,8 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.extendVolume())
 	operation.Register(e, w.flattenVolume())
 	operation.Register(e, w.revertToSnapshot())
+	operation.Register(e, w.updateVolume())
+	operation.Register(e, w.updateSnapshot())
 	operation.Register(e, w.createSnapshot())
 	operation.Register(e, w.deleteSnapshot())
 	operation.Register(e, w.auditBackend())

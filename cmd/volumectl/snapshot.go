@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) snapshotNoun() *cobra.Command {
-	return noun("snapshot", "Snapshots of volumes", a.snapshotCreate(), a.snapshotList(), a.snapshotShow(), a.snapshotDelete(),
+	return noun("snapshot", "Snapshots of volumes", a.snapshotCreate(), a.snapshotList(), a.snapshotShow(), a.snapshotDelete(), a.snapshotSet(),
 		a.snapshotWhy())
 }
 

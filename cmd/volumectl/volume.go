@@ -13,7 +13,7 @@ import (
 
 func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
-		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(),
+		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(), a.volumeSet(),
 		a.volumeWhy())
 }
 

@@ -118,6 +118,9 @@ func names(of reflect.Type) []string {
 
 // typeName says in words what a field's value looks like in JSON.
 func typeName(of reflect.Type) string {
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
 	switch {
 	case of == reflect.TypeFor[time.Time]():
 		return "time"

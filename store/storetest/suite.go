@@ -22,6 +22,7 @@ func Run(t *testing.T, newURL func(t testing.TB) string) {
 		{"same_request_at_once", testSameRequestAtOnce},
 		{"operation_on", testOperationOn},
 		{"compare_and_set", testCompareAndSet},
+		{"labels", testLabels},
 		{"deleted_rows", testDeletedRows},
 		{"update_operation", testUpdateOperation},
 		{"claims", testClaims},

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/volumed/volumed/rpc"
+)
+
+// labelFlags are those of the verb set.
+type labelFlags struct {
+	change
+	name, description string
+	set               map[string]string
+	unset             []string
+}
+
+func (f *labelFlags) add(cmd *cobra.Command) *cobra.Command {
+	flags := cmd.Flags()
+	flags.StringVar(&f.name, "name", "", "new name; empty for none")
+	flags.StringVar(&f.description, "description", "", "new description; empty for none")
+	flags.StringToStringVar(&f.set, "property", nil, "key=value to set in the metadata")
+	flags.StringSliceVar(&f.unset, "unset-property", nil, "key to remove from the metadata")
+	cmd.MarkFlagsOneRequired("name", "description", "property", "unset-property")
+	return f.change.add(cmd)
+}
+
+// labels returns what was asked for on the command line: a flag that was not given
+// leaves things as they are.
+func (f *labelFlags) labels(cmd *cobra.Command) (l rpc.Labels, err error) {
+	if cmd.Flags().Changed("name") {
+		l.Name = &f.name
+	}
+	if cmd.Flags().Changed("description") {
+		l.Description = &f.description
+	}
+	l.Metadata = map[string]*string{}
+	for key, value := range f.set {
+		l.Metadata[key] = &value
+	}
+	for _, key := range f.unset {
+		if _, both := l.Metadata[key]; both {
+			return l, fmt.Errorf("property %q is both set and unset", key)
+		}
+		l.Metadata[key] = nil
+	}
+	return l, nil
+}
+
+func (a *app) volumeSet() *cobra.Command {
+	var f labelFlags
+	cmd := &cobra.Command{
+		Use: "set ID", Short: "Change name, description and metadata of a volume", Args: cobra.ExactArgs(1),
+		Example: `  volumectl volume set data --name old-data --property tier=archive --unset-property owner`,
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		labels, err := f.labels(cmd)
+		if err != nil {
+			return err
+		}
+		return a.verb(func(ctx context.Context, args []string) error {
+			at, err := a.volumeTarget(ctx, args[0], f.change)
+			if err != nil {
+				return err
+			}
+			return a.changeVolume(ctx, f.change, func(ctx context.Context, o rpc.CallOptions) (rpc.VolumeReply, error) {
+				return a.client.UpdateVolume(ctx, at.service, rpc.UpdateVolumeRequest{VolumeID: at.id, Labels: labels}, o)
+			})
+		})(cmd, args)
+	}
+	return f.add(cmd)
+}
+
+func (a *app) snapshotSet() *cobra.Command {
+	var f labelFlags
+	cmd := &cobra.Command{Use: "set ID", Short: "Change name, description and metadata of a snapshot", Args: cobra.ExactArgs(1)}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		labels, err := f.labels(cmd)
+		if err != nil {
+			return err
+		}
+		return a.verb(func(ctx context.Context, args []string) error {
+			at, err := a.snapshotTarget(ctx, args[0], f.change)
+			if err != nil {
+				return err
+			}
+			return a.changeSnapshot(ctx, f.change, func(ctx context.Context, o rpc.CallOptions) (rpc.SnapshotReply, error) {
+				return a.client.UpdateSnapshot(ctx, at.service, rpc.UpdateSnapshotRequest{SnapshotID: at.id, Labels: labels}, o)
+			})
+		})(cmd, args)
+	}
+	return f.add(cmd)
+}
