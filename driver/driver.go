@@ -80,7 +80,10 @@ type Cloner interface {
 	// the size of the spec. With Repeat, a clone of any snapshot of that volume
 	// is taken as the result of the earlier attempt, since attempts may clone
 	// from snapshots of their own. Kinds: NotFound for the snapshot; Exists as
-	// CreateVolume; Invalid for a size below the snapshot's.
+	// CreateVolume; Invalid for a size below the snapshot's. With ErrTooDeep in the
+	// chain nothing was made: the clone would be deeper than the spec allows. Every
+	// link counts, whoever has made it, also over images of other pools and of the
+	// trash.
 	CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, from volume.SnapshotRef) (volume.Location, error)
 	// FlattenVolume copies what the volume still shares with its parent, so
 	// that it depends on nothing. One without a parent is success. A cancelled

@@ -22,6 +22,7 @@ type arena struct {
 	*service
 	group  *testing.T // whom the processes belong to; t is the cell's
 	format int        // of clones
+	depth  string     // rbd_max_clone_depth, where it is another than usual
 	keeps  bool       // deleted volumes are kept
 	crash  string     // VOLUMED_CRASH_DIR
 	record string     // VOLUMED_CRASH_RECORD
@@ -50,13 +51,17 @@ func newArena(t *testing.T, binary string, w way) *arena {
 	if w.format == 1 {
 		s.configure("rbd_user = ", "rbd_clone_format = 1\nrbd_user = ")
 	}
+	if w.depth != "" {
+		s.configure("rbd_user = ", "rbd_max_clone_depth = "+w.depth+"\nrbd_user = ")
+	}
+	s.configure("rbd_user = ", methods[w.target].options+"rbd_user = ")
 	keeps := methods[w.target].keeps
 	if keeps {
 		s.configure("rbd_user = ", keeping+"rbd_user = ")
 	}
 	dir := filepath.Dir(s.conf)
 	a := &arena{
-		service: s, group: t, format: w.format, keeps: keeps, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"),
+		service: s, group: t, format: w.format, depth: w.depth, keeps: keeps, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"),
 		checked: map[string]int64{},
 	}
 	for _, d := range []string{s.state, a.crash} {

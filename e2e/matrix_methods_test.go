@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/volumed/volumed/rpc"
@@ -22,6 +23,8 @@ type method struct {
 	cancelled func(c *cell)
 	// keeps tells that deleted volumes are kept.
 	keeps bool
+	// options are further lines of the backend's section.
+	options string
 	// volumes and snapshots are how many more there are when it has succeeded.
 	volumes, snapshots int
 }
@@ -32,16 +35,34 @@ var methods = map[string]method{
 		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1}) },
 	},
 	"create_volume_from_snapshot": {
-		first: "clone", last: "clone", volumes: 1,
+		first: "clone", last: "clone", volumes: 1, check: (*cell).checkDepth,
 		prepare: func(a *arena) ask {
-			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: a.sourceSnapshot(), Size: 2})
+			from := a.sourceSnapshot
+			if a.depth == "1" {
+				from = func() string { return a.createSnapshot(a.deepSource()).ID }
+			}
+			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: from(), Size: 2})
 		},
 	},
 	"create_cloned_volume": {
-		first: "snapshot", last: "clone", volumes: 1,
+		first: "snapshot", last: "clone", volumes: 1, check: (*cell).checkDepth,
 		prepare: func(a *arena) ask {
-			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: a.source(), Size: 2})
+			from := a.source
+			if a.depth == "1" {
+				from = a.deepSource
+			}
+			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: from(), Size: 2})
 		},
+	},
+	"flatten_in_background": { // of the volume from a snapshot that it follows
+		first: "flatten", last: "flatten", volumes: 1, options: "rbd_flatten_volume_from_snapshot = true\n",
+		check: func(c *cell) {
+			c.flattened = append(c.flattened, c.volumeID())
+			if parent := c.pool.inspect(c.t, c.volumeID()).parent; parent != "" {
+				c.t.Errorf("the volume is still a clone of %s", parent)
+			}
+		},
+		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: a.sourceSnapshot()}) },
 	},
 	"drop_clone_snapshot": { // the clone that it follows
 		first: "wait", last: "remove", volumes: 1,
@@ -224,6 +245,29 @@ func (c *cell) checkLabels(table string) {
 	c.t.Helper()
 	if got := c.strings("SELECT display_name || ' ' || metadata FROM "+table+" WHERE id = $1", c.volumeID()); got[0] != `labelled {"k":"v"}` {
 		c.t.Errorf("the labels are %s", got[0])
+	}
+}
+
+// deepSource returns a clone of the source, of which clones are too deep where one level
+// is allowed.
+func (a *arena) deepSource() string {
+	id := a.createVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()}).ID
+	a.flattened = append(a.flattened, id)
+	return id
+}
+
+// checkDepth sees that the clone depends on no more than it may, and has the data.
+func (c *cell) checkDepth() {
+	c.t.Helper()
+	c.pool.written(c.t, c.volumeID())
+	if c.depth == "0" {
+		c.flattened = append(c.flattened, c.volumeID())
+	}
+	if c.depth == "" {
+		return
+	}
+	if depth := fmt.Sprint(c.pool.depth(c.t, c.volumeID())); depth != c.depth {
+		c.t.Errorf("the clone depends on %s images", depth)
 	}
 }
 

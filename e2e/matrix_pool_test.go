@@ -127,6 +127,28 @@ func (p *pool) inspect(t *testing.T, volumeID string) (i image) {
 	return i
 }
 
+// depth counts the images that a volume depends on, one above the other. All of them
+// are of the service.
+func (p *pool) depth(t *testing.T, volumeID string) (depth int) {
+	t.Helper()
+	img, err := rbd.OpenImageReadOnly(p.io, "volume-"+volumeID, rbd.NoSnapshot)
+	for ; err == nil; depth++ {
+		var parent *rbd.ParentInfo
+		if parent, err = img.GetParent(); err != nil {
+			_ = img.Close()
+			break
+		}
+		_ = img.Close()
+		if img, err = rbd.OpenImageByIdReadOnly(p.io, parent.Image.ImageID, rbd.NoSnapshot); err == nil {
+			err = img.SetSnapByID(parent.Snap.ID)
+		}
+	}
+	if !errors.Is(err, rbd.ErrNotFound) {
+		t.Fatalf("depth of %s: %v", volumeID, err)
+	}
+	return depth
+}
+
 // change opens an image for f.
 func (p *pool) change(t *testing.T, volumeID string, f func(*rbd.Image) error) {
 	t.Helper()

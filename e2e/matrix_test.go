@@ -100,6 +100,9 @@ func arenas(points []point) map[string][]goal {
 			if w.format == 1 {
 				name += "-format1"
 			}
+			if w.depth != "" {
+				name += "-depth" + w.depth
+			}
 			groups[name] = append(groups[name], goal{p, w})
 		}
 	}

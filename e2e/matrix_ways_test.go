@@ -6,6 +6,7 @@ import "strings"
 type way struct {
 	target string // the method that is run; the one of the point if empty
 	format int    // of clones; 2 if 0
+	depth  string // the most that a volume may have; that of the service if empty
 	// first is a point where worker and supervisor die before, so that the point
 	// is one of the recovery. While all are dead, the wish to cancel may come into
 	// the journal, and tamper does what a death inside librbd would have done.
@@ -26,6 +27,8 @@ var ways = []struct {
 	points []string
 	way
 }{
+	{[]string{"*/shorten/*", "*/shorten/*/*", "*/reclone/*", "*/reclone/*/*"}, way{depth: "1"}},
+	{[]string{"*/detach/*", "*/detach/*/*"}, way{depth: "0"}},
 	{[]string{"*/progress/*"}, way{hold: "%m/%f/before"}},
 	{[]string{"purge_volume/cancel/*"}, way{target: "undelete_volume"}}, // nobody else cancels one
 	{[]string{"*/cancel/*"}, way{hold: "%m/%f/before", ask: true}},

@@ -23,8 +23,22 @@ func (t *Task) awaitClaim() error {
 			return err
 		}
 		t.begun = false // no process has come further than this
+		t.engine.giveWay(holders)
 		if err := t.pause(t.until(nil), &retry, held(t.op.Resource, holders)); err != nil {
 			return err
+		}
+	}
+}
+
+// giveWay has those of the operations cancelled that are background work.
+func (e *Engine) giveWay(holders []string) {
+	for _, id := range holders {
+		if t := e.task(id); t != nil && t.behind && !t.Operation().CancelRequested {
+			e.running.Go(func() {
+				if _, err := e.Cancel(e.ctx, id); err != nil && fault.KindOf(err) != fault.Conflict {
+					t.log.Warn("background work does not give way", "error", err)
+				}
+			})
 		}
 	}
 }

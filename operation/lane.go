@@ -48,10 +48,13 @@ type lane struct {
 	turns    []string // the projects in waiting, each once; the first is next
 	waiting  map[string][]chan struct{}
 	calmed   chan struct{} // closed when nothing is at work any more; nil if nobody asks
+
+	behind []*junior        // those who wait behind everybody else, the next one first
+	spare  map[*junior]bool // those at work
 }
 
 func newLane(name Lane, l Limits) *lane {
-	return &lane{name: name, limits: l, waiting: map[string][]chan struct{}{}}
+	return &lane{name: name, limits: l, waiting: map[string][]chan struct{}{}, spare: map[*junior]bool{}}
 }
 
 // admit counts an operation in; leave counts it out again.
@@ -81,13 +84,8 @@ func (l *lane) leave() {
 
 // acquire waits for a slot. The caller gives it back with release.
 func (l *lane) acquire(ctx context.Context, project string) error {
-	if err := context.Cause(ctx); err != nil {
+	if err := l.standBack(ctx); err != nil {
 		return err
-	}
-	if l.senior != nil {
-		if err := l.senior.calm(ctx); err != nil {
-			return err
-		}
 	}
 	l.mu.Lock()
 	if l.busy < l.limits.Slots {
@@ -100,6 +98,7 @@ func (l *lane) acquire(ctx context.Context, project string) error {
 		l.turns = append(l.turns, project)
 	}
 	l.waiting[project] = append(l.waiting[project], granted)
+	l.displace()
 	l.mu.Unlock()
 
 	select {
@@ -109,6 +108,14 @@ func (l *lane) acquire(ctx context.Context, project string) error {
 		l.abandon(project, granted)
 		return context.Cause(ctx)
 	}
+}
+
+// standBack lets the lane that goes first go first.
+func (l *lane) standBack(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil || l.senior == nil {
+		return err
+	}
+	return l.senior.calm(ctx)
 }
 
 // calm waits until nothing is at work, but no longer than yieldMost.
@@ -168,8 +175,10 @@ func (l *lane) release() {
 // releaseLocked passes the slot to the next project in turn, or frees it.
 func (l *lane) releaseLocked() {
 	if len(l.turns) == 0 {
-		l.busy--
-		l.settle()
+		if !l.admitJunior() {
+			l.busy--
+			l.settle()
+		}
 		return
 	}
 	project := l.turns[0]

@@ -59,5 +59,6 @@ func (l *lane) load() LaneLoad {
 	for _, queue := range l.waiting {
 		load.Waiting += len(queue)
 	}
+	load.Waiting += len(l.behind)
 	return load
 }

@@ -30,6 +30,11 @@ type Method[S any] struct {
 	Creates bool
 	// Patient methods also wait, and try again, when a step is fault.Busy.
 	Patient bool
+	// Background methods are work that nobody waits for: their steps get slots behind
+	// those of all others in the lane, and one that is Interruptible is interrupted for
+	// them, and begun again. An operation that waits for such a claim on its target has
+	// the one that holds it cancelled.
+	Background bool
 	// Accept decides, inside the accepting transaction, whether the request can
 	// be done, and moves the rows to their transient statuses. It sets
 	// op.Resource.ID, completes s (ids it generates become part of the stored
@@ -57,7 +62,11 @@ type Step[S any] struct {
 	// Interruptible steps end soon, with the kind Cancelled, when their ctx is
 	// cancelled, and may then be begun again. Others run to their end.
 	Interruptible bool
-	Run           func(ctx context.Context, t *Task, s *S) error
+	// Lane is where this step gets its slot, if not where the others do.
+	Lane Lane
+	// When reports whether the step is needed, after those before it; nil for always.
+	When func(s *S) bool
+	Run  func(ctx context.Context, t *Task, s *S) error
 }
 
 // definition is a method without its type parameter.
@@ -69,6 +78,7 @@ type definition struct {
 	target   ClaimMode
 	creates  bool
 	patient  bool
+	behind   bool // Background
 	// bind decodes the arguments of an operation and returns its methods.
 	bind func(args json.RawMessage) (bound, error)
 }
@@ -86,6 +96,8 @@ type boundStep struct {
 	name          string
 	free          bool
 	interruptible bool
+	lane          Lane
+	when          func() bool
 	run           func(ctx context.Context, t *Task) error
 }
 
@@ -96,7 +108,7 @@ func Register[S any](e *Engine, m Method[S]) {
 		panic("operation: method registered twice: " + m.Name)
 	}
 	e.methods[m.Name] = definition{
-		name: m.Name, since: m.Since, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient,
+		name: m.Name, since: m.Since, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient, behind: m.Background,
 		bind: func(args json.RawMessage) (bound, error) { return bind(m, args) },
 	}
 }
@@ -116,8 +128,9 @@ func bind[S any](m Method[S], args json.RawMessage) (bound, error) {
 	}
 	for _, step := range m.Steps {
 		b.steps = append(b.steps, boundStep{
-			name: step.Name, free: step.Free, interruptible: step.Interruptible,
-			run: func(ctx context.Context, t *Task) error { return step.Run(ctx, t, s) },
+			name: step.Name, free: step.Free, interruptible: step.Interruptible, lane: step.Lane,
+			when: func() bool { return step.When == nil || step.When(s) },
+			run:  func(ctx context.Context, t *Task) error { return step.Run(ctx, t, s) },
 		})
 	}
 	return b, nil

@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ const tellAfter = time.Second
 // runSteps runs the steps in order.
 func (t *Task) runSteps() error {
 	for i := range t.steps {
+		if !t.steps[i].when() {
+			continue
+		}
 		if err := t.persevere(&t.steps[i]); err != nil {
 			return err
 		}
@@ -53,6 +57,10 @@ func (t *Task) persevere(s *boundStep) error {
 	var retry backoffTimer
 	for {
 		err := t.attempt(s)
+		if errors.Is(err, errAside) {
+			t.queue()
+			continue
+		}
 		if err == nil || !t.worthWaiting(err) {
 			return err
 		}
@@ -80,17 +88,18 @@ func (t *Task) attempt(s *boundStep) error {
 	}
 	late := time.AfterFunc(tellAfter, t.late)
 	defer late.Stop()
-	if !s.free {
-		t.begin()
-		lane := t.engine.lanes[t.lane]
-		if err := lane.acquire(until, t.op.ProjectID); err != nil {
-			return err
-		}
-		defer lane.release()
-	}
 	ctx := t.engine.hard
 	if s.interruptible {
 		ctx = t.ctx
+	}
+	if !s.free {
+		t.begin()
+		var release func()
+		var err error
+		if ctx, release, err = t.slot(ctx, until, s); err != nil {
+			return err
+		}
+		defer release()
 	}
 	t.enterStep(s.name)
 	late.Reset(tellAfter)
@@ -102,6 +111,33 @@ func (t *Task) attempt(s *boundStep) error {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// slot waits for a slot for the step. A background step that can be interrupted works
+// on a context that ends with errAside when somebody else wants its slot.
+func (t *Task) slot(ctx, until context.Context, s *boundStep) (work context.Context, release func(), err error) {
+	lane := t.engine.lanes[cmp.Or(s.lane, t.lane)]
+	if !t.behind || !s.interruptible {
+		return ctx, lane.release, lane.acquire(until, t.op.ProjectID)
+	}
+	work, aside := context.WithCancelCause(ctx)
+	giveBack, err := lane.acquireBehind(until, func() { aside(errAside) })
+	if err != nil {
+		aside(nil)
+		return nil, nil, err
+	}
+	return work, func() { aside(nil); giveBack() }, nil
+}
+
+// errAside is the end of an attempt of a background step whose slot somebody else wants.
+var errAside = fault.New(fault.Cancelled, "somebody else wants the slot")
+
+// queue notes that the operation waits for a slot again.
+func (t *Task) queue() {
+	t.mu.Lock()
+	t.op.Status, t.op.ETA = volume.Queued, time.Time{}
+	t.mu.Unlock()
+	t.tell()
 }
 
 func (t *Task) enterStep(name string) {

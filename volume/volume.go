@@ -112,11 +112,17 @@ type Spec struct {
 	// the volume: a volume of that name and shape is then taken as its result.
 	// Without it a volume that exists already is somebody else's.
 	Repeat bool
+	// MaxDepth is the most images that a clone may depend on, one above the other; 0
+	// for no limit.
+	MaxDepth int
 }
 
 // Location is what a driver reports about a volume that it made.
 type Location struct {
 	ImageID string
+	// Depth is how many images a clone depends on, one above the other; 0 where it is
+	// not known.
+	Depth int
 }
 
 // GiB is the unit of sizes in requests and rows, in bytes.

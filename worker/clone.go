@@ -34,26 +34,23 @@ func (w *Worker) createClone() operation.Method[creation] {
 	return operation.Method[creation]{
 		Name: methodCreateClone, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: w.acceptClone,
-		Steps: []operation.Step[creation]{
+		Steps: append([]operation.Step[creation]{
 			{Name: "snapshot", Free: true, Run: w.joinBatch},
-			{Name: "clone", Run: func(ctx context.Context, t *operation.Task, c *creation) error {
-				err := w.cloneSnapshot(ctx, t, c)
-				if err == nil {
-					w.batches.leave(c)
-				}
-				return err
-			}},
-		},
+			{Name: "clone", Run: w.cloneSnapshot},
+		}, w.keepShallow()...),
 		Undo: func(ctx context.Context, t *operation.Task, c *creation, cause error) error {
 			w.batches.leave(c)
 			c.took = c.took || t.Repeat() // in a process before
-			return w.removeCreated(ctx, t, c, cause)
+			return w.undoClone(ctx, t, c, cause)
 		},
 		Finish: func(tx operation.Tx, t *operation.Task, c *creation, err error) error {
 			if c.took {
 				t.Follow(w.dropAfter(t.Operation(), c))
 			}
-			return w.finishCreate(tx, t, c, err)
+			if err := w.finishCreate(tx, t, c, err); err != nil {
+				return err
+			}
+			return w.flattenLater(tx, t, c, err)
 		},
 	}
 }
@@ -121,7 +118,7 @@ func (w *Worker) acceptClone(tx operation.Tx, op *volume.Operation, c *creation)
 	if err := c.sizeOf("volume "+source.ID, source.Size); err != nil {
 		return err
 	}
-	c.From.Volume = source.Ref(w.cfg.VolumeNameTemplate)
+	c.From.Volume, c.OriginID = source.Ref(w.cfg.VolumeNameTemplate), source.ID
 	if err := claimSource(tx, op, source.ID); err != nil {
 		return err
 	}

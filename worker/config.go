@@ -41,6 +41,13 @@ type Config struct {
 	// 0 means for ever.
 	LostAfter time.Duration
 
+	// MaxCloneDepth is how many images a volume may depend on, one above the other; with
+	// 0 or less volumes depend on nothing.
+	MaxCloneDepth int
+	// FlattenFromSnapshot has every volume that is made from a snapshot flattened
+	// afterwards.
+	FlattenFromSnapshot bool
+
 	// DeletedKeep is how long a deleted volume can be restored.
 	DeletedKeep time.Duration
 	// Lanes bounds the work that is done at once.

@@ -21,8 +21,14 @@ type creation struct {
 	VolumeID string `json:"volume_id,omitempty"`
 	// From is the snapshot on the backend that the volume is cloned from.
 	From volume.SnapshotRef `json:"from,omitzero"`
+	// OriginID is the volume that From is a snapshot of.
+	OriginID string `json:"origin_id,omitempty"`
 
 	made volume.Location
+
+	// deep tells that the chain has to become shorter first, apart that the volume is
+	// flattened before anybody is told of it; see depth.go.
+	deep, apart bool
 
 	// Of a clone: the batch that it joined last, whether it is in there still, and
 	// whether there may be a snapshot of its own.
@@ -49,8 +55,14 @@ func (w *Worker) createFromSnapshot() operation.Method[creation] {
 	return operation.Method[creation]{
 		Name: methodCreateFromSnapshot, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: w.acceptFromSnapshot,
-		Steps:  []operation.Step[creation]{{Name: "clone", Run: w.cloneSnapshot}},
-		Undo:   w.removeCreated, Finish: w.finishCreate,
+		Steps:  append([]operation.Step[creation]{{Name: "clone", Run: w.cloneSnapshot}}, w.keepShallow()...),
+		Undo:   w.undoClone,
+		Finish: func(tx operation.Tx, t *operation.Task, c *creation, err error) error {
+			if err := w.finishCreate(tx, t, c, err); err != nil {
+				return err
+			}
+			return w.flattenLater(tx, t, c, err)
+		},
 	}
 }
 
@@ -65,7 +77,7 @@ func (w *Worker) acceptFromSnapshot(tx operation.Tx, op *volume.Operation, c *cr
 	if err := c.sizeOf("snapshot "+s.ID, s.VolumeSize); err != nil {
 		return err
 	}
-	c.From = s.Ref(v.Ref(w.cfg.VolumeNameTemplate), w.cfg.SnapshotNameTemplate)
+	c.From, c.OriginID = s.Ref(v.Ref(w.cfg.VolumeNameTemplate), w.cfg.SnapshotNameTemplate), v.ID
 	if err := tx.Claim(op.ID, volume.Resource{Type: volume.SnapshotResource, ID: s.ID}, operation.Shared); err != nil {
 		return err
 	}
@@ -106,11 +118,6 @@ func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation
 func (w *Worker) spec(t *operation.Task, c *creation) volume.Spec {
 	v := volume.Volume{ID: c.VolumeID}
 	return volume.Spec{Ref: v.Ref(w.cfg.VolumeNameTemplate), Size: c.Size, Repeat: t.Repeat()}
-}
-
-func (w *Worker) cloneSnapshot(ctx context.Context, t *operation.Task, c *creation) (err error) {
-	c.made, err = w.driver.CreateVolumeFromSnapshot(ctx, w.spec(t, c), c.From)
-	return err
 }
 
 // removeCreated removes the image that the operation made, if it made one.

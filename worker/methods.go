@@ -27,6 +27,7 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.dropSnapshot())
 	operation.Register(e, w.extendVolume())
 	operation.Register(e, w.flattenVolume())
+	operation.Register(e, w.flattenInBackground())
 	operation.Register(e, w.revertToSnapshot())
 	operation.Register(e, w.updateVolume())
 	operation.Register(e, w.updateSnapshot())

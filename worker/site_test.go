@@ -99,7 +99,7 @@ func (s *site) prepare() *process {
 			ReportInterval: 200 * time.Millisecond, ServiceDownTime: 2 * time.Second, StatsInterval: time.Hour,
 			Retention: time.Hour, DrainTimeout: patience,
 		},
-		DeletedKeep: s.keep, PingInterval: 50 * time.Millisecond,
+		MaxCloneDepth: 5, DeletedKeep: s.keep, PingInterval: 50 * time.Millisecond,
 		Lanes: map[operation.Lane]operation.Limits{
 			operation.Control: {Slots: 20, Queue: 1000},
 			operation.Work:    {Slots: 20, Queue: 1000},

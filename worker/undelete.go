@@ -118,16 +118,21 @@ func takeOver(tx operation.Tx, op *volume.Operation, r *restoration) error {
 
 // supersede sees the purge end, which can do nothing any more.
 func (w *Worker) supersede(ctx context.Context, _ *operation.Task, r *restoration) error {
-	_, err := w.engine.Cancel(ctx, r.PurgeID)
+	return w.sendOff(ctx, r.PurgeID)
+}
+
+// sendOff sees an operation end whose claims another has taken.
+func (w *Worker) sendOff(ctx context.Context, id string) error {
+	_, err := w.engine.Cancel(ctx, id)
 	if err != nil && !errors.Is(err, fault.Conflict) && !errors.Is(err, fault.NotFound) { // it has ended, long ago
 		return err
 	}
-	purge, err := w.engine.Wait(ctx, r.PurgeID)
+	op, err := w.engine.Wait(ctx, id)
 	if errors.Is(err, fault.NotFound) {
 		return nil
 	}
-	if err == nil && !purge.Status.Terminal() {
-		err = fault.New(fault.Unavailable, "the purge %s has not ended", purge.ID).WithBlockers(purge.ID)
+	if err == nil && !op.Status.Terminal() {
+		err = fault.New(fault.Unavailable, "operation %s has not ended", op.ID).WithBlockers(op.ID)
 	}
 	return err
 }

@@ -152,6 +152,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
+		MaxCloneDepth: b.RBDMaxCloneDepth, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
 		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),
 		RPC:            rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
@@ -204,7 +205,7 @@ func lanes(b *config.Backend) map[operation.Lane]operation.Limits {
 	return map[operation.Lane]operation.Limits{
 		operation.Control: {Slots: b.BackendNativeThreadsPoolSize - statsSlots, Queue: laneQueue},
 		operation.Work:    {Slots: b.BackendNativeThreadsPoolSize - controlSlots - statsSlots, Queue: laneQueue},
-		operation.Flatten: {Slots: flatten, Queue: laneQueue},
+		operation.Flatten: {Slots: flatten, Queue: laneQueue, Yields: operation.Work},
 		operation.Bulk:    {Slots: bulk, Queue: laneQueue, Yields: operation.Work},
 		operation.Stats:   {Slots: statsSlots, Queue: laneQueue},
 	}

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"CloneVolume/refused":     (*suite).cloneRefused,
 		"CloneVolume/at_once":     (*suite).cloneAtOnce,
 		"CloneVolume/source_gone": (*suite).cloneOutlivesSource,
+		"CloneVolume/depth":       (*suite).depth,
 		"FlattenVolume":           (*suite).flatten,
 		"FlattenVolume/cancel":    (*suite).flattenCancel,
 		"RevertToSnapshot":        (*suite).revert,

@@ -83,11 +83,22 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 			return loc, err
 		}
 	}
+	if w.live[v.Name] == nil && v.MaxDepth > 0 && source.depth() >= v.MaxDepth {
+		return loc, driver.ErrTooDeep
+	}
 	img, err := w.claim(v, snap)
 	if err != nil {
 		return loc, err
 	}
-	return volume.Location{ImageID: img.id}, nil
+	return volume.Location{ImageID: img.id, Depth: img.depth()}, nil
+}
+
+// depth returns how many images the image depends on, one above the other.
+func (i *image) depth() (depth int) {
+	for i.parent != nil {
+		depth, i = depth+1, i.parent.of
+	}
+	return depth
 }
 
 // snapshotFor returns the snapshot for a clone of the given size.

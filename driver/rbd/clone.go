@@ -31,8 +31,8 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 		return loc, err // librbd aborts the process on an empty snapshot name
 	}
 	if v.Repeat {
-		if id, err := d.resumeClone(ctx, v, from.Volume); err != nil || id != "" {
-			return volume.Location{ImageID: id}, err
+		if loc, err := d.resumeClone(ctx, v, from.Volume); err != nil || loc.ImageID != "" {
+			return loc, err
 		}
 	}
 	src, err := d.source(from)
@@ -42,9 +42,13 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 	if uint64(v.Size)*volume.GiB < src.size {
 		return loc, fault.New(fault.Invalid, "size is %d GiB, the snapshot has %d bytes", v.Size, src.size).WithField("size")
 	}
+	if src, err = d.shallow(v, from, src); err != nil {
+		return loc, err
+	}
 	if loc, err = d.clone(ctx, v, from, src); err != nil {
 		return loc, err
 	}
+	loc.Depth = src.depth + 1
 	if uint64(v.Size)*volume.GiB > src.size {
 		err = d.grow(ctx, v)
 	}
@@ -109,31 +113,37 @@ func (d *Driver) grow(ctx context.Context, v volume.Spec) (err error) {
 	return img.grow(ctx, v.Size)
 }
 
-// resumeClone returns the id of the clone that an earlier attempt made, grown to
-// its size; empty if it has to be made.
-func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent volume.Ref) (string, error) {
+// resumeClone returns where the clone is that an earlier attempt made, grown to its
+// size; nowhere if it has to be made.
+func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent volume.Ref) (loc volume.Location, err error) {
 	img, err := d.resume(ctx, v.Ref)
 	if err != nil || img == nil {
-		return "", err
+		return loc, err
 	}
 	id := img.id
 	size, sizeErr := img.GetSize()
 	flaw, err := d.flawOf(img, parent)
+	depth, depthErr := 0, error(nil)
+	if err == nil && flaw == "" {
+		depth, depthErr = img.depth()
+	}
 	img.discard()
 	wanted := uint64(v.Size) * volume.GiB
 	switch {
 	case err != nil:
-		return "", err
+		return loc, err
 	case sizeErr != nil:
-		return "", classify(sizeErr, "read the size")
+		return loc, classify(sizeErr, "read the size")
 	case size > wanted:
-		return "", otherShape(id, size)
+		return loc, otherShape(id, size)
 	case flaw != "":
-		return "", waited(d.drop(ctx, v.Name, flaw))
+		return loc, waited(d.drop(ctx, v.Name, flaw))
+	case depthErr != nil:
+		return loc, depthErr
 	case size < wanted:
-		return id, d.grow(ctx, v)
+		err = d.grow(ctx, v)
 	}
-	return id, nil
+	return volume.Location{ImageID: id, Depth: depth}, err
 }
 
 // flawOf says what is missing of a clone of the given image; nothing if it is
@@ -203,10 +213,11 @@ func (d *Driver) knows(parent, child string) (bool, error) {
 }
 
 // source is what must be known of a snapshot before it is cloned. It never
-// changes.
+// changes, but for the depth, which only becomes less: by flattens.
 type source struct {
 	size  uint64 // bytes
 	order uint64 // the least for a clone: objects hold at least a stripe unit
+	depth int    // images that it depends on, one above the other
 }
 
 // sources remembers snapshots, since many clones are made of one and opening an
@@ -262,6 +273,9 @@ func (d *Driver) source(from volume.SnapshotRef) (src source, err error) {
 		return src, classify(err, "read the stripe unit")
 	}
 	src.order = uint64(bits.Len64(unit - 1))
+	if src.depth, err = img.depth(); err != nil {
+		return src, err
+	}
 	d.sources.put(from, src)
 	return src, nil
 }

@@ -29,6 +29,7 @@ type Driver struct {
 	sources     sources
 	questions   questions
 	fitness     fitness
+	pace        pacer
 	handles     atomic.Int64 // images that are open
 	closeOnce   sync.Once
 	closeErr    error

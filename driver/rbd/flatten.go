@@ -14,8 +14,8 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-// FlattenVolume copies all that a clone shares with its parent. It runs over the
-// data connection. ctx is looked at between two objects; while an object hangs
+// FlattenVolume copies all that a clone shares with its parent, as fast as the clients
+// of the pool do not suffer from it. It runs over the data connection. ctx is looked at between two objects; while an object hangs
 // it interrupts nothing.
 func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress driver.Progress) (err error) {
 	defer fault.Wrap(&err, "flatten %s", v.Name)
@@ -32,7 +32,9 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 		return err
 	}
 	defer img.close(&err)
-	err = crashpoint.Around(ctx, "rbd.flatten", func() error { return img.FlattenWithProgress(step(ctx, progress), nil) })
+	defer d.pace.begin(d)()
+	callback := d.paced(ctx, img, step(ctx, progress))
+	err = crashpoint.Around(ctx, "rbd.flatten", func() error { return img.FlattenWithProgress(callback, nil) })
 	switch errno(err) {
 	case 0:
 	case syscall.EINVAL: // so says librbd of what is no clone

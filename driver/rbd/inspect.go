@@ -36,12 +36,9 @@ func (d *Driver) readOpen(img *volume.Image) error {
 
 // parent returns what the image is a clone of, nil for none.
 func (i *image) parent() (*volume.ImageParent, error) {
-	parent, err := i.GetParent()
-	if errno(err) == syscall.ENOENT {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, classify(err, "read the parent")
+	parent, err := i.parentInfo()
+	if err != nil || parent == nil {
+		return nil, err
 	}
 	return &volume.ImageParent{
 		Pool:    otherPool(int64(parent.Image.PoolID), i.d.control.io.GetPoolID(), parent.Image.PoolNamespace),
