@@ -34,6 +34,7 @@ var measurements = []measurement{
 	{"twenty", measureTwenty},
 	{"many", measureMany},
 	{"rows", measureRows},
+	{"flatten", measureFlatten},
 	{"calls", measureCalls},
 	{"heartbeat", measureHeartbeat},
 	{"kill", measureKill},

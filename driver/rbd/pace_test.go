@@ -1,0 +1,97 @@
+package rbd
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/volumed/volumed/internal/virtual"
+)
+
+// pool plays one whose reads take as long as its load makes them.
+func played(busy func() bool) func() error {
+	noise := rand.New(rand.NewPCG(1, 2))
+	return func() error {
+		took := 500*time.Microsecond + time.Duration(noise.IntN(100))*time.Microsecond
+		if busy() {
+			took *= 4
+		}
+		virtual.Pass(took)
+		return nil
+	}
+}
+
+// copying plays flattens that copy as fast as they may, each object for a time in which
+// others suffer. It returns what tells how many were copied.
+func copying(ctx context.Context, p *pacer, flattens int, each time.Duration) (busy func() bool, copied func() int) {
+	var until time.Time
+	n := 0
+	token := make(chan struct{}, 1)
+	token <- struct{}{}
+	for range flattens {
+		go func() {
+			for ctx.Err() == nil {
+				p.wait(ctx)
+				<-token
+				n, until = n+1, time.Now().Add(each)
+				token <- struct{}{}
+				_ = sleep(ctx, each)
+			}
+		}()
+	}
+	return func() bool { <-token; defer func() { token <- struct{}{} }(); return time.Now().Before(until) },
+		func() int { <-token; defer func() { token <- struct{}{} }(); return n }
+}
+
+// Where the clients of the pool suffer the flattens slow down until they hardly do; where
+// they do not, the flattens do not wait.
+func TestPaceFollowsTheClients(t *testing.T) {
+	for name, c := range map[string]struct {
+		suffers bool
+		least   int
+		most    int
+	}{
+		"they suffer": {true, 60 * 2, 60 * 20},
+		"they do not": {false, 60 * 150, 60 * 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				p := &pacer{}
+				busy, copied := copying(ctx, p, 3, 10*time.Millisecond)
+				watched := make(chan struct{})
+				go func() {
+					defer close(watched)
+					p.watch(ctx, played(func() bool { return c.suffers && busy() }))
+				}()
+				<-watched
+				if n := copied(); n < c.least || n > c.most {
+					t.Errorf("%d objects in a minute, want %d to %d", n, c.least, c.most)
+				}
+				cancel()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// Who waits is let go at once when he is cancelled, also while all stand still.
+func TestPaceHearsACancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pacer{still: make(chan struct{}), pause: time.Hour}
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			begun := time.Now()
+			p.wait(ctx)
+			if took := time.Since(begun); took != time.Second {
+				t.Errorf("it waited for %s", took)
+			}
+			cancel()
+			p.release()
+			p.next = time.Now().Add(time.Hour)
+		}
+	})
+}
