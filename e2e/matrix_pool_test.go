@@ -88,6 +88,20 @@ func (p *pool) objects(t *testing.T, prefixes ...string) (names []string) {
 	return names
 }
 
+// existing returns those of the objects that are there. Others are listed as long as the
+// OSDs have not removed what snapshots had of them, which they do in their own time.
+func (p *pool) existing(t *testing.T, names []string) (there []string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := p.io.Stat(name); err == nil {
+			there = append(there, name)
+		} else if !errors.Is(err, rados.ErrNotFound) {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return there
+}
+
 // image is what an image says of itself.
 type image struct {
 	size      uint64

@@ -29,7 +29,7 @@ const (
 	slowFrom  = 1.3
 	slowShare = 40
 	pauseMin  = 4 * time.Millisecond
-	pauseMost = 400 * time.Millisecond
+	pauseMost = 400 * time.Millisecond // also of one flatten
 	// measureMost bounds a measurement in a pool that hardly answers.
 	measureMost = 2 * time.Second
 	// mapMost is the most objects of an image of which it is found out what to copy: more
@@ -165,6 +165,10 @@ func (p *pacer) wait(ctx context.Context) {
 		at = now
 	}
 	p.next = at.Add(p.pause)
+	// Others wait for the thread that waits here, so it is not for long.
+	if latest := now.Add(pauseMost); at.After(latest) {
+		at = latest
+	}
 	p.mu.Unlock()
 	if left := at.Sub(now); left > 0 {
 		_ = sleep(ctx, left)
