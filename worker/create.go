@@ -29,6 +29,8 @@ type creation struct {
 	// deep tells that the chain has to become shorter first, apart that the volume is
 	// flattened before anybody is told of it; see depth.go.
 	deep, apart bool
+	// later tells that the services that live can read flattens in the background.
+	later bool
 
 	// Of a clone: the batch that it joined last, whether it is in there still, and
 	// whether there may be a snapshot of its own.

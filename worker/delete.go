@@ -97,6 +97,10 @@ func (d *deletion) takeSnapshots(tx operation.Tx, op *volume.Operation) error {
 	for i := range snapshots {
 		s := &snapshots[i]
 		d.Snapshots[i] = takenSnapshot{s.ID, s.Status}
+		if op.ProjectID != "" && s.ProjectID != op.ProjectID { // which does not exist to this one
+			return fault.New(fault.Conflict, "volume %s has a snapshot of another project", d.VolumeID).
+				WithHint("an operator can delete it: a request without a project may touch all")
+		}
 		if err := unused(tx, op, s); err != nil {
 			return err
 		}

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -126,4 +129,30 @@ func TestPurgeOutlastsFailures(t *testing.T) {
 	s.start()
 	s.purge(v.ID, volume.Succeeded)
 	s.audit()
+}
+
+// A project deletes nothing of another one, not even with its own volume.
+func TestCascadeSparesOtherProjects(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	v := s.create(rpc.CreateVolumeRequest{Size: 1})
+	own := s.snapshot(v)
+	other := volume.Snapshot{ID: uuid.NewString(), VolumeID: v.ID, ProjectID: "p2", Status: volume.Available, VolumeSize: 1}
+	err := s.db.Write(t.Context(), operation.Fence{Host: s.host, Epoch: 1}, func(tx operation.Tx) error { return tx.InsertSnapshot(&other) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := rpc.DeleteVolumeRequest{VolumeID: v.ID, Cascade: true}
+	_, err = s.DeleteVolume(t.Context(), s.host, req, wait())
+	_ = wantKind(t, err, fault.Conflict, "")
+	if strings.Contains(err.Error(), other.ID) {
+		t.Errorf("the id is told: %v", err)
+	}
+	s.wantSnapshot(own.ID, volume.Available)
+	if got := s.status(v.ID); got != volume.Available {
+		t.Errorf("the volume is %s", got)
+	}
+	must[rpc.VolumeReply](t)(s.as("").DeleteVolume(t.Context(), s.host, req, wait()))
+	s.wantSnapshot(other.ID, volume.Deleted)
 }

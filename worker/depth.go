@@ -67,6 +67,10 @@ func (w *Worker) makeClone(ctx context.Context, t *operation.Task, c *creation) 
 	if c.apart = c.apart || c.made.Depth > w.cfg.MaxCloneDepth; !c.apart {
 		w.batches.leave(c)
 	}
+	if limit := w.cfg.MaxCloneDepth; limit > 1 && c.made.Depth >= limit || w.cfg.FlattenFromSnapshot && c.SnapshotID != "" {
+		pin, err := w.pin(ctx)
+		c.later = err == nil && volume.CompareVersions(flattenLaterSince, pin.Version) <= 0
+	}
 	return nil
 }
 
@@ -132,11 +136,14 @@ func (w *Worker) undoClone(ctx context.Context, t *operation.Task, c *creation, 
 // methodFlattenLater is a flatten that nobody asked for.
 const methodFlattenLater = "flatten_in_background"
 
+// flattenLaterSince is the version of the records that have it.
+const flattenLaterSince = "1.1"
+
 // flattenLater is what a clone that was made is followed by: a flatten of its source
 // once the clones of that have reached the limit, so that the next clone of the clone
 // need not wait; and of the clone, where it is to be independent of the snapshot.
 func (w *Worker) flattenLater(tx operation.Tx, t *operation.Task, c *creation, err error) error {
-	if err != nil {
+	if err != nil || !c.later {
 		return nil
 	}
 	if limit := w.cfg.MaxCloneDepth; limit > 1 && c.made.Depth >= limit {

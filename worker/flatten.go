@@ -58,7 +58,7 @@ func supersedeFlatten(tx operation.Tx, f *flattening) error {
 // flattenInBackground is the flatten that nobody asked for.
 func (w *Worker) flattenInBackground() operation.Method[flattening] {
 	m := w.flatten(methodFlattenLater)
-	m.Since, m.Background = "1.1", true
+	m.Since, m.Background = flattenLaterSince, true
 	return m
 }
 

@@ -73,17 +73,17 @@ func TestLabelsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.UpdateVolume(t.Context(), s.host, rpc.UpdateVolumeRequest{VolumeID: v.ID, Labels: tc.labels}, wait())
-			wantKind(t, err, fault.Invalid, tc.field)
+			_ = wantKind(t, err, fault.Invalid, tc.field)
 		})
 	}
 	_, err := s.as("p2").UpdateVolume(t.Context(), s.host, rpc.UpdateVolumeRequest{VolumeID: v.ID, Labels: labels("mine", "k", "v")}, wait())
-	wantKind(t, err, fault.NotFound, "volume_id")
+	_ = wantKind(t, err, fault.NotFound, "volume_id")
 	if diff := cmp.Diff(before, s.record(v.ID)); diff != "" {
 		t.Error(diff)
 	}
 	s.remove(v)
 	_, err = s.UpdateVolume(t.Context(), s.host, rpc.UpdateVolumeRequest{VolumeID: v.ID, Labels: labels("late", "k", "v")}, wait())
-	wantKind(t, err, fault.NotFound, "volume_id")
+	_ = wantKind(t, err, fault.NotFound, "volume_id")
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -21,10 +21,10 @@ func TestRevertIsRefused(t *testing.T) {
 	s.start()
 	v, other := s.create(rpc.CreateVolumeRequest{Size: 1}), s.create(rpc.CreateVolumeRequest{Size: 1})
 	snap := s.snapshot(v)
-	wantKind(t, s.revert(other, snap), fault.Invalid, "snapshot_id")
+	_ = wantKind(t, s.revert(other, snap), fault.Invalid, "snapshot_id")
 
 	_, err := s.as("p2").RevertToSnapshot(t.Context(), s.host, rpc.RevertToSnapshotRequest{VolumeID: v.ID, SnapshotID: snap.ID}, wait())
-	wantKind(t, err, fault.NotFound, "volume_id")
+	_ = wantKind(t, err, fault.NotFound, "volume_id")
 
 	release := must[func()](t)(s.world.Watch(image(v), "10.0.0.1:0/7"))
 	if f := wantKind(t, s.revert(v, snap), fault.Busy, ""); len(f.BlockedBy) != 1 || f.BlockedBy[0] != "10.0.0.1:0/7" {
@@ -50,7 +50,7 @@ func TestRevertThatFailed(t *testing.T) {
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})
 	snap := s.snapshot(v)
 	p.faulty.FailAfter("RevertToSnapshot", 1, fault.New(fault.Internal, "an object cannot be read"))
-	wantKind(t, s.revert(v, snap), fault.Internal, "")
+	_ = wantKind(t, s.revert(v, snap), fault.Internal, "")
 	if got := s.status(v.ID); got != volume.Error {
 		t.Errorf("the volume is %s", got)
 	}

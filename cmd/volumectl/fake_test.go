@@ -89,6 +89,18 @@ func (f *fake) register() {
 		v.Size = r.NewSize
 		return rpc.VolumeReply{Volume: v}, err
 	})
+	rpc.Handle(f.srv, rpc.Service, rpc.MethodUpdateVolume, func(_ context.Context, r rpc.UpdateVolumeRequest) (rpc.VolumeReply, error) {
+		v, err := f.find(r.VolumeID)
+		if v.Metadata = map[string]string{}; r.Name != nil {
+			v.Name = *r.Name
+		}
+		for key, value := range r.Metadata {
+			if v.Metadata[key] = "removed"; value != nil {
+				v.Metadata[key] = *value
+			}
+		}
+		return rpc.VolumeReply{Volume: v}, err
+	})
 	rpc.Handle(f.srv, rpc.Service, rpc.MethodCreateSnapshot, func(_ context.Context, r rpc.CreateSnapshotRequest) (rpc.SnapshotReply, error) {
 		return rpc.SnapshotReply{Snapshot: volume.Snapshot{ID: idS, VolumeID: r.VolumeID, Name: r.Name, Status: volume.Available}}, nil
 	})

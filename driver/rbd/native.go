@@ -1,15 +1,7 @@
 package rbd
 
-import (
-	"fmt"
-	"runtime/cgo"
-	"unsafe"
-
-	"github.com/ceph/go-ceph/rbd"
-)
-
-// What follows calls librbd itself: go-ceph, as of 0.41, has no rollback and no copy
-// that tell their progress, and an image of its own does not show its handle.
+// What is here calls librbd itself: go-ceph, as of 0.41, has no rollback that tells its
+// progress, and its images do not show their handles.
 
 /*
 #cgo LDFLAGS: -lrbd -lrados
@@ -34,6 +26,14 @@ static int volumed_rollback(rados_ioctx_t io, const char *id, const char *snapsh
 }
 */
 import "C"
+
+import (
+	"fmt"
+	"runtime/cgo"
+	"unsafe"
+
+	"github.com/ceph/go-ceph/rbd"
+)
 
 // rollback rolls the image with the id back to a snapshot.
 func (l *link) rollback(id, snapshot string, step rbd.FlattenCallback) error {

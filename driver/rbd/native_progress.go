@@ -1,13 +1,13 @@
 package rbd
 
+// #include <stdint.h>
+import "C"
+
 import (
 	"runtime/cgo"
 
 	"github.com/ceph/go-ceph/rbd"
 )
-
-// #include <stdint.h>
-import "C"
 
 // volumedProgress is what librbd calls, from threads of its own.
 //
