@@ -101,7 +101,7 @@ func TestEffective(t *testing.T) {
 		"url":                 {"nats", "url", "***", "a.conf:9", OfService, ""},
 		"creds":               {"nats", "creds", "", "default", OfService, ""},
 		"operation_retention": {"DEFAULT", "operation_retention", "7d", "default", OfAll, ""},
-		"rbd_max_clone_depth": {"rbd0", "rbd_max_clone_depth", "10", "a.conf:5", Nowhere, ""},
+		"rbd_max_clone_depth": {"rbd0", "rbd_max_clone_depth", "10", "a.conf:5", OfBackend, ""},
 		"rbd_pool":            {"rbd0", "rbd_pool", "p", "a.conf:7", OfBackend, ""},
 		"rbd_user":            {"rbd0", "rbd_user", "u", "environment OS_RBD0__RBD_USER", OfBackend, ""},
 		"replication_device":  {"rbd0", "replication_device", "", "default", Nowhere, ""},
