@@ -111,11 +111,16 @@ func (s *service) multiply(ctx context.Context, n int) error {
 		return err
 	}
 	defer db.Close()
-	_, err = db.ExecContext(ctx, `
-		CREATE TEMP TABLE one AS SELECT * FROM volumes;
-		CREATE TEMP TABLE n AS WITH RECURSIVE c (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < $1) SELECT i FROM c;
+	db.SetMaxOpenConns(1) // temporary tables are those of a connection
+	var columns string    // those that are written, not those that SQLite computes
+	if err := db.QueryRowContext(ctx, "SELECT group_concat(name) FROM pragma_table_info('volumes')").Scan(&columns); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf(`
+		CREATE TEMP TABLE one AS SELECT %[1]s FROM volumes;
+		CREATE TEMP TABLE n AS WITH RECURSIVE c (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < %[2]d) SELECT i FROM c;
 		CREATE TEMP TABLE all_of_them AS SELECT one.* FROM one, n;
-		UPDATE all_of_them SET id = printf('00000000-0000-4000-8000-%012d', rowid), image_id = '';
-		INSERT INTO volumes SELECT * FROM all_of_them;`, n)
+		UPDATE all_of_them SET id = printf('00000000-0000-4000-8000-%%012d', rowid), image_id = '';
+		INSERT INTO volumes (%[1]s) SELECT * FROM all_of_them;`, columns, n))
 	return err
 }

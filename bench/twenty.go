@@ -78,7 +78,7 @@ func prepareTwenty(ctx context.Context, r *raw, s *service) (floor, ours changes
 		},
 		extend: func(i int) error { return s.extend(ctx, ids[i], 2) },
 		clone: func(int) error {
-			_, err := s.create(ctx, rpc.CreateVolumeRequest{SnapshotID: source, Size: 2})
+			_, err := s.create(ctx, rpc.CreateVolumeRequest{SnapshotID: source})
 			return err
 		},
 	}
