@@ -24,6 +24,7 @@ var importRules = []struct {
 	{"volume", []string{"database/sql", nats, goCeph}, "the words of the domain do no I/O"},
 	{"volume", oursExcept("fault"), "every package may use the words, so they use none"},
 	{"operation", oursExcept("volume", "fault", "internal/crashpoint"), "the engine knows neither SQL nor NATS nor Ceph, only its own interfaces"},
+	{"image", oursExcept("fault"), "images come and go whatever is done with them, and whoever asked"},
 	{"audit", oursExcept("volume", "fault"), "what differs is decided without looking: both sides are given"},
 	{"config", []string{"driver/…", "store/…", "rpc/…", "worker/…", "supervisor/…"}, "options are read by their owners, not the other way round"},
 	{"driver", []string{"driver/…", "rpc/…", "store/…", "worker/…"}, "the contract knows no implementation and no caller"},

@@ -139,8 +139,8 @@ func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Ima
 		return p.markSnapshot(f, img, to)
 	}
 	to := map[volume.Status]volume.Status{
-		volume.Creating: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
-		volume.Reverting: volume.Error,
+		volume.Creating: volume.Error, volume.Downloading: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
+		volume.Reverting: volume.Error, volume.Uploading: row.PreviousStatus,
 	}[row.Status]
 	if !row.Status.CanBecome(to) {
 		return nil

@@ -141,6 +141,11 @@ func (c *comparison) parent(v *volume.Volume, img *volume.Image) {
 		says = "from snapshot " + v.SnapshotID
 	case source != "":
 		says = "from volume " + source
+	case strings.HasPrefix(v.ImageMetadata[volume.ImageURL], "rbd:"):
+		if img.Parent.Pool != "" {
+			return // an image of others, in a pool of theirs
+		}
+		says = "from image " + v.ImageMetadata[volume.ImageURL]
 	}
 	if source != "" && c.isImageOf(*img.Parent, source) {
 		return

@@ -28,8 +28,9 @@ type Backend struct {
 	GoodnessFunction             string         `conf:"goodness_function"`
 
 	RBDPool                        string              `conf:"rbd_pool"`
-	RBDUser                        string              `conf:"rbd_user"`      // empty: the library's
-	RBDCephConf                    string              `conf:"rbd_ceph_conf"` // empty: the library's places
+	ImageRBDAllow                  []string            `conf:"image_rbd_allow"` // pools
+	RBDUser                        string              `conf:"rbd_user"`        // empty: the library's
+	RBDCephConf                    string              `conf:"rbd_ceph_conf"`   // empty: the library's places
 	RBDClusterName                 string              `conf:"rbd_cluster_name"`
 	RBDSecretUUID                  string              `conf:"rbd_secret_uuid"` // empty: the fsid
 	RBDFlattenVolumeFromSnapshot   bool                `conf:"rbd_flatten_volume_from_snapshot"`

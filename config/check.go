@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -69,6 +70,34 @@ func checkAbsolute(s string) (string, string) {
 		return "must be an absolute path", "start it with /"
 	}
 	return "", ""
+}
+
+func checkDirectories(s string) (string, string) {
+	for _, dir := range parseList(s) {
+		if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
+			return "must be a list of absolute paths, without .. and / at the end", "write them like /srv/images, /mnt/images"
+		}
+	}
+	return "", ""
+}
+
+func checkNetworks(s string) (string, string) {
+	for _, item := range parseList(s) {
+		if _, err := ParseNetwork(item); err != nil {
+			return "must be a list of addresses and networks", "write them like 192.0.2.7, 10.1.0.0/16, fd00::/8"
+		}
+	}
+	return "", ""
+}
+
+// ParseNetwork reads an entry of image_url_allow: a network, or an address, which is a
+// network of one.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Unmap().Prefix(addr.Unmap().BitLen())
+	}
+	network, err := netip.ParsePrefix(s)
+	return network.Masked(), err
 }
 
 // checkSocket keeps to what fits into a socket address.

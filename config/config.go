@@ -28,21 +28,26 @@ type Default struct {
 	EnabledBackends             []string      `conf:"enabled_backends"`
 	Host                        string        `conf:"host"`
 	MyIP                        string        `conf:"my_ip"`
-	Cluster                     string        `conf:"cluster"`                        // empty: none
-	StatePath                   string        `conf:"state_path"`                     // absolute
-	StorageAvailabilityZone     string        `conf:"storage_availability_zone"`      //
-	VolumeNameTemplate          string        `conf:"volume_name_template"`           // has one %s
-	SnapshotNameTemplate        string        `conf:"snapshot_name_template"`         // has one %s
-	ImageConversionDir          string        `conf:"image_conversion_dir"`           // absolute
-	ReportInterval              time.Duration `conf:"report_interval"`                // 0: no heartbeat
-	ServiceDownTime             time.Duration `conf:"service_down_time"`              // > ReportInterval
-	PeriodicInterval            time.Duration `conf:"periodic_interval"`              // 0: none
-	PeriodicFuzzyDelay          time.Duration `conf:"periodic_fuzzy_delay"`           //
-	BackendStatsPollingInterval time.Duration `conf:"backend_stats_polling_interval"` // >= 3 s
-	GracefulShutdownTimeout     time.Duration `conf:"graceful_shutdown_timeout"`      // 0: endless
-	RPCResponseTimeout          time.Duration `conf:"rpc_response_timeout"`           //
-	ExecutorThreadPoolSize      int           `conf:"executor_thread_pool_size"`      // >= 1
-	OperationRetention          time.Duration `conf:"operation_retention"`            //
+	Cluster                     string        `conf:"cluster"`                              // empty: none
+	StatePath                   string        `conf:"state_path"`                           // absolute
+	StorageAvailabilityZone     string        `conf:"storage_availability_zone"`            //
+	VolumeNameTemplate          string        `conf:"volume_name_template"`                 // has one %s
+	SnapshotNameTemplate        string        `conf:"snapshot_name_template"`               // has one %s
+	ImageConversionDir          string        `conf:"image_conversion_dir"`                 // absolute
+	ImageConversionCPULimit     time.Duration `conf:"image_conversion_cpu_limit"`           // 0: none
+	ImageConversionMemoryLimit  int           `conf:"image_conversion_address_space_limit"` // GiB; 0: none
+	ImageFileAllow              []string      `conf:"image_file_allow"`                     // absolute
+	ImageURLAllow               []string      `conf:"image_url_allow"`                      // addresses and networks
+	ImageIdleTimeout            time.Duration `conf:"image_idle_timeout"`                   // >= 1 s
+	ReportInterval              time.Duration `conf:"report_interval"`                      // 0: no heartbeat
+	ServiceDownTime             time.Duration `conf:"service_down_time"`                    // > ReportInterval
+	PeriodicInterval            time.Duration `conf:"periodic_interval"`                    // 0: none
+	PeriodicFuzzyDelay          time.Duration `conf:"periodic_fuzzy_delay"`                 //
+	BackendStatsPollingInterval time.Duration `conf:"backend_stats_polling_interval"`       // >= 3 s
+	GracefulShutdownTimeout     time.Duration `conf:"graceful_shutdown_timeout"`            // 0: endless
+	RPCResponseTimeout          time.Duration `conf:"rpc_response_timeout"`                 //
+	ExecutorThreadPoolSize      int           `conf:"executor_thread_pool_size"`            // >= 1
+	OperationRetention          time.Duration `conf:"operation_retention"`                  //
 	EnableNewServices           bool          `conf:"enable_new_services"`
 	ReinitDriverCount           int           `conf:"reinit_driver_count"`
 	InitHostMaxObjectsRetrieval int           `conf:"init_host_max_objects_retrieval"` // 0: the service's own

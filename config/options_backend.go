@@ -14,6 +14,7 @@ var backendTable = table{"backend", OfBackend, append([]option{
 	{name: "goodness_function", idle: true, help: "Reported for the scheduler."},
 
 	{name: "rbd_pool", def: "rbd", check: checkPool, help: "Pool with the volumes."},
+	{name: "image_rbd_allow", kind: list, help: "Other pools of the cluster whose images may be cloned by `rbd://fsid/pool/image/snapshot`. **Any project may read every snapshot there.** Empty: none."},
 	{name: "rbd_user", help: "cephx user without `client.`. Unset: the library's (`admin`), and no authentication in connection info."},
 	{name: "rbd_ceph_conf", help: "Ceph's configuration file. Empty: the library's default places."},
 	{name: "rbd_cluster_name", def: "ceph", check: checkNotEmpty, help: "Cluster name; decides the default configuration file and keyring."},

@@ -10,7 +10,12 @@ var defaultTable = table{defaultSection, OfService, append([]option{
 	{name: "storage_availability_zone", def: "nova", help: "Availability zone of the backends that name no other."},
 	{name: "volume_name_template", def: "volume-%s", check: checkTemplate, help: "Name of a volume's image; `%s` is its id."},
 	{name: "snapshot_name_template", def: "snapshot-%s", check: checkTemplate, help: "Name of a snapshot; `%s` is its id."},
-	{name: "image_conversion_dir", idle: true, def: "$state_path/conversion", check: checkAbsolute, help: "Directory for temporary image files."},
+	{name: "image_conversion_dir", def: "$state_path/conversion", check: checkAbsolute, help: "Directory for images that have to be had whole before they can be read. Nothing in it has a name, or outlives its process."},
+	{name: "image_conversion_cpu_limit", kind: seconds, def: "60", min: ptr(0), help: "Time on the CPU that qemu-img may take to read an image's header, and again for each GiB that it converts; 0: no limit."},
+	{name: "image_conversion_address_space_limit", kind: integer, def: "4", min: ptr(0), unit: "GiB", help: "Address space of qemu-img, most of which librbd reserves and does not use; 0: no limit."},
+	{name: "image_file_allow", kind: list, check: checkDirectories, help: "Directories below which images may be read and written by `file:`. **Any project may read everything there.** Empty: none."},
+	{name: "image_url_allow", kind: list, check: checkNetworks, help: "Addresses and networks, such as `10.1.2.0/24`, of web servers with images, beside all public ones. Private, loopback and link-local addresses are refused otherwise."},
+	{name: "image_idle_timeout", kind: seconds, def: "60", min: ptr(1), help: "How long a server may be silent while an image is read from it or written to it, before the transfer is taken up anew."},
 
 	{name: "report_interval", reach: OfAll, kind: seconds, def: "10", min: ptr(0), help: "Time between two heartbeats; 0: none."},
 	{name: "service_down_time", reach: OfAll, kind: seconds, def: "60", min: ptr(1), help: "Age of the last heartbeat at which a service counts as down. Raised to 2.5 × report_interval when it is not above it."},
@@ -66,7 +71,7 @@ var defaultTable = table{defaultSection, OfService, append([]option{
 	nas_secure_file_operations nas_secure_file_permissions strict_ssh_host_key_policy ssh_hosts_key_file
 	max_header_line tcp_keepalive tcp_keepalive_interval tcp_keepalive_count wsgi_default_pool_size
 	wsgi_keep_alive client_socket_timeout storage_availability_zones image_compress_on_upload
-	image_conversion_cpu_limit image_conversion_address_space_limit image_conversion_disable
+	image_conversion_disable
 	allow_compression_on_image_upload compression_format sqlalchemy_use_eventlet snapshot_same_host
 	cloned_volume_same_az vendor_name transfer_api_class service_plugins
 `)...)}

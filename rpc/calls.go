@@ -42,6 +42,16 @@ func (c *Client) UpdateSnapshot(ctx context.Context, service string, req UpdateS
 	return invoke[SnapshotReply](ctx, c, service, MethodUpdateSnapshot, req, o)
 }
 
+// CopyVolumeToImage writes what a volume of the service holds into an image.
+func (c *Client) CopyVolumeToImage(ctx context.Context, service string, req CopyVolumeToImageRequest, o CallOptions) (VolumeReply, error) {
+	return invoke[VolumeReply](ctx, c, service, MethodCopyVolumeToImage, req, o)
+}
+
+// Reimage replaces what a volume of the service holds by an image.
+func (c *Client) Reimage(ctx context.Context, service string, req ReimageRequest, o CallOptions) (VolumeReply, error) {
+	return invoke[VolumeReply](ctx, c, service, MethodReimage, req, o)
+}
+
 // CreateSnapshot takes a snapshot of a volume of the service.
 func (c *Client) CreateSnapshot(ctx context.Context, service string, req CreateSnapshotRequest, o CallOptions) (SnapshotReply, error) {
 	return invoke[SnapshotReply](ctx, c, service, MethodCreateSnapshot, req, o)

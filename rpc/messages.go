@@ -15,6 +15,8 @@ const (
 	MethodFlattenVolume        = "flatten_volume"
 	MethodRevertToSnapshot     = "revert_to_snapshot"
 	MethodUpdateVolume         = "update_volume"
+	MethodCopyVolumeToImage    = "copy_volume_to_image"
+	MethodReimage              = "reimage"
 	MethodCreateSnapshot       = "create_snapshot"
 	MethodUpdateSnapshot       = "update_snapshot"
 	MethodDeleteSnapshot       = "delete_snapshot"
@@ -36,17 +38,54 @@ const (
 	MethodGetOperation   = "get_operation"
 )
 
-// CreateVolumeRequest asks for a new volume: empty, or a clone of a snapshot or
-// of a volume of the same service.
+// CreateVolumeRequest asks for a new volume: empty, a clone of a snapshot or of a
+// volume of the same service, or what an image holds.
 type CreateVolumeRequest struct {
 	Name        string `json:"name,omitempty"`
 	Description string `json:"description,omitempty"`
-	// Size in GiB, at least 1. 0 takes the size of the source.
-	Size             int64             `json:"size,omitempty"`
-	SnapshotID       string            `json:"snapshot_id,omitempty"`
-	SourceVolID      string            `json:"source_volid,omitempty"`
+	// Size in GiB, at least 1. 0 takes the size of the source, but not of an image.
+	Size        int64  `json:"size,omitempty"`
+	SnapshotID  string `json:"snapshot_id,omitempty"`
+	SourceVolID string `json:"source_volid,omitempty"`
+	// Image is what the volume shall hold.
+	Image            *ImageSource      `json:"image,omitempty"`
 	AvailabilityZone string            `json:"availability_zone,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
+}
+
+// ImageSource is a disk image to be brought in.
+type ImageSource struct {
+	// URL is file:///…, http(s)://… or rbd://fsid/pool/image/snapshot, as far as the
+	// operator allows it.
+	URL string `json:"url"`
+	// Format is raw, qcow2, vmdk, vhdx, vpc or vdi; empty: it is found out.
+	Format string `json:"format,omitempty"`
+	// Checksum is sha256:… or sha512:… of the image as it comes, in hexadecimal digits.
+	Checksum string `json:"checksum,omitempty"`
+}
+
+// ImageTarget is where a disk image goes.
+type ImageTarget struct {
+	// URL is file:///…, of a file that is not there yet, or http(s)://…, which gets a PUT.
+	URL string `json:"url"`
+	// Format is raw or qcow2; empty: raw.
+	Format string `json:"format,omitempty"`
+}
+
+// CopyVolumeToImageRequest asks for an image of a volume as it is when the request is
+// carried out.
+type CopyVolumeToImageRequest struct {
+	VolumeID string      `json:"volume_id"`
+	Image    ImageTarget `json:"image"`
+	// Force copies a volume that is in use as well: the image is then what a loss of
+	// power would have left.
+	Force bool `json:"force,omitempty"`
+}
+
+// ReimageRequest asks for a volume to hold what an image holds, and nothing else.
+type ReimageRequest struct {
+	VolumeID string      `json:"volume_id"`
+	Image    ImageSource `json:"image"`
 }
 
 // DeleteVolumeRequest asks for the end of a volume.

@@ -46,7 +46,7 @@ func methodNamed(name string) (Method, bool) {
 
 var methods = []Method{
 	operates[CreateVolumeRequest, VolumeReply](MethodCreateVolume,
-		"Makes a volume: empty, from a snapshot, or as a clone of a volume of the same service."),
+		"Makes a volume: empty, from a snapshot, as a clone of a volume of the same service, or from an image."),
 	operates[DeleteVolumeRequest, VolumeReply](MethodDeleteVolume,
 		"Deletes a volume that is not in use; its clones keep their data."),
 	operates[UndeleteVolumeRequest, VolumeReply](MethodUndeleteVolume,
@@ -59,6 +59,10 @@ var methods = []Method{
 		"Gives a volume that is not in use the content of any of its snapshots; its size and its other snapshots stay."),
 	operates[UpdateVolumeRequest, VolumeReply](MethodUpdateVolume,
 		"Changes name, description and metadata of a volume, whatever its status; a null removes a key of the metadata."),
+	operates[CopyVolumeToImageRequest, VolumeReply](MethodCopyVolumeToImage,
+		"Writes what a volume holds into a file or to a web server, as a raw or a qcow2 image."),
+	operates[ReimageRequest, VolumeReply](MethodReimage,
+		"Replaces what a volume that is not in use holds by an image."),
 	operates[CreateSnapshotRequest, SnapshotReply](MethodCreateSnapshot,
 		"Takes a snapshot of a volume."),
 	operates[DeleteSnapshotRequest, SnapshotReply](MethodDeleteSnapshot,

@@ -8,6 +8,7 @@ type Status string
 // Statuses of volumes and snapshots.
 const (
 	Creating      Status = "creating"
+	Downloading   Status = "downloading"
 	Available     Status = "available"
 	Reserved      Status = "reserved"
 	Attaching     Status = "attaching"
@@ -16,6 +17,7 @@ const (
 	Extending     Status = "extending"
 	Reverting     Status = "reverting" // a volume that goes back to a snapshot
 	Restoring     Status = "restoring" // the snapshot that it goes back to
+	Uploading     Status = "uploading"
 	Deleting      Status = "deleting"
 	Deleted       Status = "deleted"
 	Error         Status = "error"
@@ -29,16 +31,18 @@ const (
 // undelete, what was deleted and is kept.
 var volumeTransitions = map[Status][]Status{
 	"":            {Creating},
-	Creating:      {Available, Error, Deleted},
-	Available:     {Extending, Reverting, Deleting, Reserved, Attaching, InUse, Error},
-	InUse:         {Extending, Detaching, Available, Error},
+	Creating:      {Available, Downloading, Error, Deleted},
+	Downloading:   {Available, Error, Deleted},
+	Uploading:     {Available, InUse, Error},
+	Available:     {Extending, Reverting, Deleting, Uploading, Downloading, Reserved, Attaching, InUse, Error},
+	InUse:         {Extending, Uploading, Detaching, Available, Error},
 	Reserved:      {Attaching, Available},
 	Attaching:     {InUse, Available},
 	Detaching:     {Available, InUse},
 	Extending:     {Available, InUse, ErrorExtend},
 	Reverting:     {Available, Error},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error, ErrorExtend},
-	Error:         {Reverting, Deleting, Available},
+	Error:         {Reverting, Deleting, Downloading, Available},
 	ErrorDeleting: {Deleting, Available},
 	ErrorExtend:   {Deleting, Extending, Available},
 	Deleted:       {Available, Error, ErrorExtend},
@@ -68,7 +72,7 @@ func (s Status) SnapshotCanBecome(next Status) bool {
 // ended. A resource at rest in a transient status is a defect.
 func (s Status) Transient() bool {
 	switch s {
-	case Creating, Extending, Reverting, Restoring, Deleting:
+	case Creating, Downloading, Uploading, Extending, Reverting, Restoring, Deleting:
 		return true
 	default:
 		return false

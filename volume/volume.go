@@ -30,6 +30,9 @@ type Volume struct {
 	Bootable         bool              `json:"bootable"`
 	Multiattach      bool              `json:"multiattach"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
+	// ImageMetadata tells of the disk image that the volume holds; see ImageURL and
+	// the others. It is the service's, not the user's.
+	ImageMetadata map[string]string `json:"volume_image_metadata,omitempty"`
 	// ImageID is the internal id of the RBD image, recorded once the image is
 	// known to exist. It names the image even in the trash.
 	ImageID      string    `json:"image_id,omitempty"`
@@ -40,6 +43,15 @@ type Volume struct {
 	// DeletedAt is set in rows that remain only as a record.
 	DeletedAt time.Time `json:"deleted_at,omitzero"`
 }
+
+// What ImageMetadata tells.
+const (
+	ImageURL      = "image_url" // without what may be secret in it
+	ImageFormat   = "disk_format"
+	ImageSize     = "size"         // of the image as it came, in bytes
+	ImageVirtual  = "virtual_size" // in bytes
+	ImageChecksum = "checksum"     // as the request gave it
+)
 
 // Deleted reports whether the row remains only as a record.
 func (v *Volume) Deleted() bool { return !v.DeletedAt.IsZero() }

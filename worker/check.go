@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -42,8 +43,8 @@ func checkID(field, id string) error {
 }
 
 func (w *Worker) checkCreate(ctx context.Context, r *rpc.CreateVolumeRequest) error {
-	if r.SnapshotID != "" && r.SourceVolID != "" {
-		return fault.New(fault.Invalid, "a volume has one source, not both a snapshot and a volume").WithField("source_volid")
+	if err := oneSource(r); err != nil {
+		return err
 	}
 	if err := checkText(r.Name, r.Description, r.Metadata); err != nil {
 		return err
@@ -57,6 +58,8 @@ func (w *Worker) checkCreate(ctx context.Context, r *rpc.CreateVolumeRequest) er
 		err = checkID("snapshot_id", r.SnapshotID)
 	case r.SourceVolID != "":
 		err = checkID("source_volid", r.SourceVolID)
+	case r.Image != nil:
+		return firstOf(checkImage(r.Image), w.checkSize(ctx, "size", r.Size))
 	default:
 		return w.checkSize(ctx, "size", r.Size)
 	}
@@ -64,6 +67,32 @@ func (w *Worker) checkCreate(ctx context.Context, r *rpc.CreateVolumeRequest) er
 		return err
 	}
 	return w.checkSize(ctx, "size", r.Size)
+}
+
+// oneSource refuses a volume that would be made of two things.
+func oneSource(r *rpc.CreateVolumeRequest) error {
+	switch {
+	case r.SnapshotID != "" && r.SourceVolID != "":
+		return fault.New(fault.Invalid, "a volume has one source, not both a snapshot and a volume").WithField("source_volid")
+	case r.Image != nil && (r.SnapshotID != "" || r.SourceVolID != ""):
+		return fault.New(fault.Invalid, "a volume has one source, not an image and another").WithField("image")
+	default:
+		return nil
+	}
+}
+
+// checkImage refuses what can be told to be wrong without a look at the image.
+func checkImage(r *rpc.ImageSource) error {
+	return image.Source{URL: r.URL, Format: image.Format(r.Format), Checksum: r.Checksum}.Check()
+}
+
+// unlessCloned refuses an image that volumes are made of, and not filled with.
+func unlessCloned(r *rpc.ImageSource) error {
+	if image.Scheme(r.URL) != image.SchemeRBD {
+		return nil
+	}
+	return fault.New(fault.Unsupported, "an image of rbd: is cloned, not copied").WithField("image.url").
+		WithHint("make a volume of it: volumectl volume create --image")
 }
 
 // checkSize refuses sizes that can never be had: below 1 GiB, or above what the

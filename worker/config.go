@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -50,6 +51,8 @@ type Config struct {
 
 	// DeletedKeep is how long a deleted volume can be restored.
 	DeletedKeep time.Duration
+	// Images says what images may come from and go to, and what they may cost.
+	Images image.Config
 	// Lanes bounds the work that is done at once.
 	Lanes map[operation.Lane]operation.Limits
 	// RPC bounds the requests that are handled at once.

@@ -13,7 +13,7 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-// creation is the state of the three operations that make a volume.
+// creation is the state of the operations that make a volume.
 type creation struct {
 	rpc.CreateVolumeRequest
 	// VolumeID is generated when the request is accepted: that the image of
@@ -24,7 +24,8 @@ type creation struct {
 	// OriginID is the volume that From is a snapshot of.
 	OriginID string `json:"origin_id,omitempty"`
 
-	made volume.Location
+	made  volume.Location
+	facts map[string]string // of the image it was made of
 
 	// deep tells that the chain has to become shorter first, apart that the volume is
 	// flattened before anybody is told of it; see depth.go.
@@ -163,14 +164,16 @@ func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, e
 	if lost != nil {
 		return lost
 	}
-	v.PreviousStatus = v.Status
+	from := v.Status // downloading, perhaps
+	v.PreviousStatus = from
 	switch {
 	case err == nil:
 		v.Status, v.ImageID, v.LaunchedAt = volume.Available, c.made.ImageID, time.Now().UTC().Truncate(time.Microsecond)
+		v.Bootable, v.ImageMetadata = c.Image != nil, c.facts
 	case errors.Is(err, fault.Cancelled):
 		v.Status = volume.Deleted
 	default:
 		v.Status = volume.Error
 	}
-	return leave(tx, t, &v, volume.Creating)
+	return leave(tx, t, &v, from)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -34,6 +35,8 @@ func (w *Worker) newServer() *rpc.Server {
 	rpc.Handle(s, rpc.Service, rpc.MethodRevertToSnapshot, w.handleRevert)
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateVolume, w.handleUpdateVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateSnapshot, w.handleUpdateSnapshot)
+	rpc.Handle(s, rpc.Service, rpc.MethodCopyVolumeToImage, w.handleCopyToImage)
+	rpc.Handle(s, rpc.Service, rpc.MethodReimage, w.handleReimage)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)
@@ -118,6 +121,10 @@ func (w *Worker) handleCreateVolume(ctx context.Context, r rpc.CreateVolumeReque
 		method = methodCreateFromSnapshot
 	case r.SourceVolID != "":
 		method = methodCreateClone
+	case r.Image != nil && image.Scheme(r.Image.URL) == image.SchemeRBD:
+		method = methodCloneImage
+	case r.Image != nil:
+		method = methodCreateFromImage
 	}
 	end, err := w.submit(ctx, method, r)
 	return w.volumeReply(ctx, end, err)
@@ -144,6 +151,22 @@ func (w *Worker) handleFlattenVolume(ctx context.Context, r rpc.FlattenVolumeReq
 		return rpc.VolumeReply{}, err
 	}
 	end, err := w.submit(ctx, rpc.MethodFlattenVolume, r)
+	return w.volumeReply(ctx, end, err)
+}
+
+func (w *Worker) handleCopyToImage(ctx context.Context, r rpc.CopyVolumeToImageRequest) (rpc.VolumeReply, error) {
+	if err := firstOf(checkID("volume_id", r.VolumeID), image.CheckTarget(r.Image.URL, image.Format(r.Image.Format))); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	end, err := w.submit(ctx, rpc.MethodCopyVolumeToImage, r)
+	return w.volumeReply(ctx, end, err)
+}
+
+func (w *Worker) handleReimage(ctx context.Context, r rpc.ReimageRequest) (rpc.VolumeReply, error) {
+	if err := firstOf(checkID("volume_id", r.VolumeID), checkImage(&r.Image), unlessCloned(&r.Image)); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	end, err := w.submit(ctx, rpc.MethodReimage, r)
 	return w.volumeReply(ctx, end, err)
 }
 
@@ -226,7 +249,7 @@ func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volu
 	if err := w.here(&v, "volume_id"); err != nil {
 		return volume.Volume{}, err
 	}
-	if v.Status.Transient() && v.Status != volume.Extending {
+	if v.Status.Transient() && v.Status != volume.Extending && v.Status != volume.Uploading {
 		return volume.Volume{}, fault.New(fault.Conflict, "volume %s is %s", v.ID, v.Status)
 	}
 	return v, nil

@@ -7,11 +7,13 @@ import (
 )
 
 // Names of methods that no caller asks for by name: create_volume becomes one
-// of the first two where it has a source; a delete is followed by the third, a
-// clone of a volume by the fourth.
+// of the first four where it has a source; a delete is followed by the fifth, a
+// clone of a volume by the last.
 const (
 	methodCreateFromSnapshot = "create_volume_from_snapshot"
 	methodCreateClone        = "create_cloned_volume"
+	methodCreateFromImage    = "create_volume_from_image"
+	methodCloneImage         = "clone_image"
 	methodPurge              = "purge_volume"
 	methodDropSnapshot       = "drop_clone_snapshot"
 )
@@ -21,6 +23,10 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.createVolume())
 	operation.Register(e, w.createFromSnapshot())
 	operation.Register(e, w.createClone())
+	operation.Register(e, w.createFromImage())
+	operation.Register(e, w.cloneImage())
+	operation.Register(e, w.reimage())
+	operation.Register(e, w.copyToImage())
 	operation.Register(e, w.deleteVolume())
 	operation.Register(e, w.undeleteVolume())
 	operation.Register(e, w.purgeVolume())

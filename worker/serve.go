@@ -79,6 +79,7 @@ func (w *Worker) tearDown() (err error) {
 	if w.driver != nil && !w.replaced && !w.cutOff { // else the end of the process is what ends its calls
 		err = errors.Join(err, w.driver.Close())
 	}
+	w.images.Close()
 	if w.conn != nil {
 		w.conn.Close()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/internal/spell"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
@@ -33,6 +34,7 @@ type Worker struct {
 	server *rpc.Server
 	events *rpc.Events
 
+	images    *image.Gate
 	health    *health
 	pulse     pulse
 	tuning    *tuning
@@ -52,7 +54,7 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Log, told: spell.New(deps.Log, 0), health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
-		tuning: newTuning(cfg.Live),
+		images: image.New(cfg.Images), tuning: newTuning(cfg.Live),
 		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }

@@ -14,13 +14,14 @@ import (
 func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
 		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(), a.volumeSet(),
-		a.volumeWhy())
+		a.volumeUpload(), a.volumeReimage(), a.volumeWhy())
 }
 
 // createFlags are those of volume create.
 type createFlags struct {
 	change
 	backend, snapshot, volume string
+	image                     rpc.ImageSource
 	req                       rpc.CreateVolumeRequest
 }
 
@@ -29,7 +30,8 @@ func (a *app) volumeCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create --backend B --size GIB", Short: "Make a volume", Args: cobra.NoArgs,
 		Example: `  volumectl volume create --backend rbd0 --size 10 --name data
-  volumectl volume create --snapshot 7d1c0a6e-… --name copy`,
+  volumectl volume create --snapshot 7d1c0a6e-… --name copy
+  volumectl volume create --backend rbd0 --size 10 --image https://cloud.example.com/debian.qcow2`,
 		RunE: a.verb(func(ctx context.Context, _ []string) error { return a.createVolume(ctx, f) }),
 	}
 	flags := cmd.Flags()
@@ -40,7 +42,8 @@ func (a *app) volumeCreate() *cobra.Command {
 	flags.StringToStringVar(&f.req.Metadata, "metadata", nil, "key=value of the volume's metadata")
 	flags.StringVar(&f.snapshot, "snapshot", "", "snapshot to start from: id or name")
 	flags.StringVar(&f.volume, "volume", "", "volume to clone: id or name")
-	cmd.MarkFlagsMutuallyExclusive("snapshot", "volume")
+	imageFlags(flags, &f.image, "image")
+	cmd.MarkFlagsMutuallyExclusive("snapshot", "volume", "image")
 	cmd.MarkFlagsOneRequired("backend", "snapshot", "volume")
 	cmd.MarkFlagsOneRequired("size", "snapshot", "volume")
 	return f.add(cmd)
@@ -64,6 +67,9 @@ func (a *app) createVolume(ctx context.Context, f createFlags) error {
 	}
 	if err != nil {
 		return err
+	}
+	if f.image != (rpc.ImageSource{}) {
+		f.req.Image = &f.image
 	}
 	return a.changeVolume(ctx, f.change, func(ctx context.Context, o rpc.CallOptions) (rpc.VolumeReply, error) {
 		return a.client.CreateVolume(ctx, at.service, f.req, o)
@@ -208,6 +214,9 @@ func volumeTable(v volume.Volume, op *volume.Operation) table {
 	}}
 	for key, value := range sorted(v.Metadata) {
 		t.rows = append(t.rows, pair("metadata "+key, value))
+	}
+	for key, value := range sorted(v.ImageMetadata) {
+		t.rows = append(t.rows, pair("image "+key, value))
 	}
 	return t.withOperation(op)
 }

@@ -34,7 +34,7 @@ func connectDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (dr
 		return mem.New(mem.NewWorld()), nil
 	}
 	return rbd.Open(ctx, rbd.Config{
-		Name: b.VolumeBackendName, Cluster: b.RBDClusterName, ConfFile: b.RBDCephConf, User: b.RBDUser, Pool: b.RBDPool,
+		Name: b.VolumeBackendName, Cluster: b.RBDClusterName, ConfFile: b.RBDCephConf, User: b.RBDUser, Pool: b.RBDPool, ImagePools: b.ImageRBDAllow,
 		SecretUUID: b.RBDSecretUUID, ChunkSize: b.RBDStoreChunkSize, CloneFormat: b.RBDCloneFormat,
 		ConnectTimeout: b.RadosConnectTimeout,
 		// The worker tries again for ever, and says meanwhile what is away.

@@ -14,6 +14,7 @@ import (
 	"github.com/volumed/volumed/config"
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/metrics"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/report"
@@ -153,10 +154,30 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
 		MaxCloneDepth: b.RBDMaxCloneDepth, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
+		Images:      imageConfig(cfg),
 		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),
 		RPC:            rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
 	}
+}
+
+// spoolReserve is what images leave free on the file system that they are spooled to:
+// the database may be there, too.
+const spoolReserve = 1 << 30
+
+// imageConfig says what images may come from, and what they may cost.
+func imageConfig(cfg *config.Config) image.Config {
+	c := image.Config{
+		Directories: cfg.Default.ImageFileAllow, Idle: cfg.Default.ImageIdleTimeout,
+		Spool: cfg.Default.ImageConversionDir, Reserve: spoolReserve,
+		Memory: int64(cfg.Default.ImageConversionMemoryLimit) << 30, CPU: cfg.Default.ImageConversionCPULimit,
+	}
+	for _, item := range cfg.Default.ImageURLAllow {
+		if network, err := config.ParseNetwork(item); err == nil { // as the options were checked
+			c.Networks = append(c.Networks, network)
+		}
+	}
+	return c
 }
 
 // liveConfig is what a running worker takes over from a reload.

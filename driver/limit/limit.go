@@ -24,7 +24,10 @@ type Driver struct {
 	abandoned atomic.Int64
 }
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver     = (*Driver)(nil)
+	_ driver.Surrounder = (*Driver)(nil)
+)
 
 // lull is how long a trouble must not show to be over.
 const lull = 10 * time.Second
@@ -54,6 +57,8 @@ type call struct {
 	name    string
 	watches bool // it ends soon after its ctx
 }
+
+func bulk(name string) call { return call{class: Bulk, name: name, watches: true} }
 
 // run runs the method under its bound.
 func run[T any](ctx context.Context, d *Driver, c call, method func() (T, error)) (T, error) {
@@ -160,6 +165,12 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 // for the driver to stop, at most two seconds.
 func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
 	return runErr(ctx, d, call{Bulk, "FlattenVolume", true}, func() error { return d.below.FlattenVolume(ctx, v, p) })
+}
+
+// Surround is driver.Surrounder's, in the class Bulk. When its ctx ends it waits for the
+// driver to stop, at most two seconds.
+func (d *Driver) Surround(ctx context.Context, method, _ string, p driver.Progress, call func(driver.Progress) error) error {
+	return runErr(ctx, d, bulk(method), func() error { return call(p) })
 }
 
 // ExtendVolume is driver.Extender's, in the class Control.

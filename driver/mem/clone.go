@@ -29,7 +29,7 @@ func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 	case w.full:
 		return fault.New(fault.Exhausted, "the pool is full")
 	default:
-		img.snapshots[s.Name] = &snapshot{of: img, id: w.next(), name: s.Name, size: img.size}
+		img.snapshots[s.Name] = &snapshot{of: img, id: w.next(), name: s.Name, size: img.size, data: img.data}
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type image struct {
 	watchers  map[string]int // address -> open handles
 	locks     []volume.ImageLock
 	metadata  map[string]string
+	data      map[int64][]byte // pieces that are not zero, by offset
 	broken    string // why it cannot be read
 	group     string
 	trashed   bool
@@ -47,6 +48,7 @@ type snapshot struct {
 	name      string
 	size      int64 // GiB
 	protected bool
+	data      map[int64][]byte
 }
 
 // NewWorld returns an empty world whose clones are of format 2.

@@ -32,8 +32,9 @@ type Driver struct {
 }
 
 var (
-	_ driver.Driver  = (*Driver)(nil)
-	_ driver.Tracker = (*Driver)(nil)
+	_ driver.Driver     = (*Driver)(nil)
+	_ driver.Tracker    = (*Driver)(nil)
+	_ driver.Surrounder = (*Driver)(nil)
 )
 
 // New watches d. Calls are logged at the debug level. That one takes
@@ -140,6 +141,11 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 // FlattenVolume is driver.Cloner's.
 func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progress) error {
 	return watchLong(d, "FlattenVolume", v.Name, p, func(p driver.Progress) error { return d.below.FlattenVolume(ctx, v, p) })
+}
+
+// Surround is driver.Surrounder's.
+func (d *Driver) Surround(_ context.Context, method, object string, p driver.Progress, call func(driver.Progress) error) error {
+	return watchLong(d, method, object, p, call)
 }
 
 // ExtendVolume is driver.Extender's.

@@ -31,7 +31,7 @@ func (d *Driver) CreateVolumeFromSnapshot(ctx context.Context, v volume.Spec, fr
 		return loc, err // librbd aborts the process on an empty snapshot name
 	}
 	if v.Repeat {
-		if loc, err := d.resumeClone(ctx, v, from.Volume); err != nil || loc.ImageID != "" {
+		if loc, err := d.resumeClone(ctx, v, origin{d.control, from.Volume}); err != nil || loc.ImageID != "" {
 			return loc, err
 		}
 	}
@@ -65,11 +65,7 @@ func (d *Driver) clone(ctx context.Context, v volume.Spec, from volume.SnapshotR
 	if err := opts.SetUint64(rbd.ImageOptionCloneFormat, d.cloneFormat); err != nil {
 		return loc, fault.New(fault.Internal, "%w", err)
 	}
-	attempt := func() error {
-		return crashpoint.Around(ctx, "rbd.clone_image", func() error {
-			return rbd.CloneImage(d.control.io, from.Volume.Name, from.Name, d.control.io, v.Name, opts)
-		})
-	}
+	attempt := func() error { return d.makeClone(ctx, v, d.control, from, opts) }
 	err = attempt()
 	if errno(err) == syscall.EINVAL && d.cloneFormat == 1 { // the snapshot was taken for clones of format 2
 		if err := d.protect(ctx, from); err != nil {
@@ -81,6 +77,13 @@ func (d *Driver) clone(ctx context.Context, v volume.Spec, from volume.SnapshotR
 		return loc, d.missed(from, err)
 	}
 	return d.created(v, err)
+}
+
+// makeClone makes a clone of a snapshot in the pool of a link.
+func (d *Driver) makeClone(ctx context.Context, v volume.Spec, of *link, from volume.SnapshotRef, opts *rbd.ImageOptions) error {
+	return crashpoint.Around(ctx, "rbd.clone_image", func() error {
+		return rbd.CloneImage(of.io, from.Volume.Name, from.Name, d.control.io, v.Name, opts)
+	})
 }
 
 // missed says why a source was missed: what is gone when it is looked at again. One that
@@ -113,9 +116,15 @@ func (d *Driver) grow(ctx context.Context, v volume.Spec) (err error) {
 	return img.grow(ctx, v.Size)
 }
 
+// origin is what a clone is made of: an image in the pool of a link.
+type origin struct {
+	link *link
+	volume.Ref
+}
+
 // resumeClone returns where the clone is that an earlier attempt made, grown to its
 // size; nowhere if it has to be made.
-func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent volume.Ref) (loc volume.Location, err error) {
+func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent origin) (loc volume.Location, err error) {
 	img, err := d.resume(ctx, v.Ref)
 	if err != nil || img == nil {
 		return loc, err
@@ -151,7 +160,7 @@ func (d *Driver) resumeClone(ctx context.Context, v volume.Spec, parent volume.R
 // enters it with the parent: without the last the parent could be removed under
 // its clone, without the second the volume would be silently empty. Kind: Exists
 // for a clone of another image.
-func (d *Driver) flawOf(img *image, source volume.Ref) (string, error) {
+func (d *Driver) flawOf(img *image, source origin) (string, error) {
 	parent, err := img.GetParent()
 	if errno(err) == syscall.ENOENT {
 		data, err := img.holdsData()
@@ -166,7 +175,7 @@ func (d *Driver) flawOf(img *image, source volume.Ref) (string, error) {
 	if err := d.madeFrom(parent, source); err != nil {
 		return "", err
 	}
-	known, err := d.knows(parent.Image.ImageID, img.id)
+	known, err := d.knows(source.link, parent.Image.ImageID, img.id)
 	if err != nil {
 		return "", err
 	}
@@ -181,15 +190,15 @@ func (d *Driver) flawOf(img *image, source volume.Ref) (string, error) {
 }
 
 // madeFrom refuses, with the kind Exists, a parent that is not the source.
-func (d *Driver) madeFrom(parent *rbd.ParentInfo, source volume.Ref) error {
+func (d *Driver) madeFrom(parent *rbd.ParentInfo, source origin) error {
 	id := source.ImageID
 	if id == "" {
 		var err error
-		if id, err = d.control.imageID(source.Name); err != nil {
+		if id, err = source.link.imageID(source.Name); err != nil {
 			return err
 		}
 	}
-	if parent.Image.ImageID != id || int64(parent.Image.PoolID) != d.control.io.GetPoolID() {
+	if parent.Image.ImageID != id || int64(parent.Image.PoolID) != source.link.io.GetPoolID() {
 		return fault.New(fault.Exists, "an image of that name is there already, a clone of %s/%s", parent.Image.PoolName, parent.Image.ImageName)
 	}
 	return nil
@@ -198,8 +207,8 @@ func (d *Driver) madeFrom(parent *rbd.ParentInfo, source volume.Ref) error {
 // knows reports whether an image counts another among the clones of its
 // snapshots. One with more clones than can be listed is taken not to: making
 // the clone again is always right.
-func (d *Driver) knows(parent, child string) (bool, error) {
-	img, err := d.openAs(d.control, parent, rbd.OpenImageByIdReadOnly)
+func (d *Driver) knows(l *link, parent, child string) (bool, error) {
+	img, err := d.openAs(l, parent, rbd.OpenImageByIdReadOnly)
 	if err != nil {
 		return false, err
 	}

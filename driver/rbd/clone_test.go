@@ -63,7 +63,7 @@ func TestRepeatedCloneIsNeverEmpty(t *testing.T) {
 		half := clone(t, d, "volume-2", snap)
 		forget(t, d, source, half)
 		id := again(t, d, half, 1, snap)
-		if known, err := d.knows(source.ImageID, id); err != nil || !known {
+		if known, err := d.knows(d.control, source.ImageID, id); err != nil || !known {
 			t.Errorf("the parent does not know of its clone: %v", err)
 		}
 		wantKind(t, "", remove(t, d, volume.Ref{Name: half.Name}))
@@ -117,7 +117,7 @@ func forget(t testing.TB, d *Driver, parent, child volume.Ref) {
 		op.Exec("rbd", "child_detach", in)
 		wantKind(t, "", op.Operate(d.control.io, header, rados.OperationNoFlag))
 	}
-	if known, err := d.knows(parent.ImageID, child.ImageID); err != nil || known {
+	if known, err := d.knows(d.control, parent.ImageID, child.ImageID); err != nil || known {
 		t.Fatalf("the clone is still known: %v", err)
 	}
 }

@@ -24,6 +24,8 @@ type Config struct {
 	User string
 	// Pool is rbd_pool. It must exist.
 	Pool string
+	// ImagePools is image_rbd_allow: other pools whose images may be cloned.
+	ImagePools []string
 	// SecretUUID is rbd_secret_uuid; the id of the cluster if empty.
 	SecretUUID string
 	// ChunkSize is rbd_store_chunk_size, the size of objects in MiB, a power of

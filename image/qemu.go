@@ -1,0 +1,115 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// Node is how qemu opens a disk of the backend: the options of one of its block
+// drivers, such as driver, pool and image.
+type Node map[string]string
+
+// document is what qemu-img opens, in the form that leaves nothing to be guessed.
+type document map[string]any
+
+func (d document) String() string {
+	text, _ := json.Marshal(d) // of strings, nil and maps of them
+	return "json:" + string(text)
+}
+
+// disk is a raw disk of the backend.
+func (n Node) disk() document { return document{"driver": string(Raw), "file": n} }
+
+// document is the image, its file inherited as the first beyond stderr. Whatever its
+// header should say by now, no other file is opened.
+func (w *Whole) document() document {
+	d := document{"driver": string(w.Format), "file": map[string]string{"driver": "file", "filename": path(inherited)}}
+	if w.Format == QCOW2 || w.Format == VMDK {
+		d["backing"] = nil
+	}
+	return d
+}
+
+// inherited is the number of the first file that a child inherits beyond stderr.
+const inherited = 3
+
+// CheckTool is Unsupported where there is no qemu-img.
+func CheckTool() error {
+	_, err := tool()
+	return err
+}
+
+// Import converts the image onto a disk, which must read as zeros. Zeros are not
+// written. A cancelled ctx ends it at once. Kinds: Invalid for an image that qemu-img
+// does not convert, Exhausted for one that takes more than it may, Unsupported without
+// qemu-img, Cancelled; Internal where the disk may be the reason.
+func (g *Gate) Import(ctx context.Context, w *Whole, to Node, progress func(percent int)) error {
+	if err := g.confirm(ctx, w); err != nil {
+		return err
+	}
+	return g.run(ctx, child{
+		args:  []string{"convert", "-p", "-n", "--target-is-zero", "-W", "-O", string(Raw), w.document().String(), to.disk().String()},
+		file:  w.file,
+		cpu:   g.computes(w.Virtual),
+		tells: progress,
+	})
+}
+
+// computes is how long a child may compute that converts so many bytes.
+func (g *Gate) computes(bytes int64) time.Duration { return g.cfg.CPU * time.Duration(2+bytes>>30) }
+
+// Export converts a disk into a qcow2 file, replacing what is in it.
+func (g *Gate) Export(ctx context.Context, from Node, size int64, to *os.File, progress func(percent int)) error {
+	return g.run(ctx, child{
+		args:  []string{"convert", "-p", "-W", "-O", string(QCOW2), from.disk().String(), path(inherited)},
+		file:  to,
+		cpu:   g.computes(size),
+		tells: progress,
+	})
+}
+
+// facts are what qemu-img tells of an image.
+type facts struct {
+	Virtual   int64  `json:"virtual-size"`
+	Format    Format `json:"format"`
+	Backing   string `json:"backing-filename"`
+	Encrypted bool   `json:"encrypted"`
+	Specific  struct {
+		Data struct {
+			File string `json:"data-file"`
+		} `json:"data"`
+	} `json:"format-specific"`
+}
+
+// confirm has qemu-img read the header as well: what it understands has to be what the
+// parsers of this package have.
+func (g *Gate) confirm(ctx context.Context, w *Whole) error {
+	var out bytes.Buffer
+	c := child{args: []string{"info", "--output=json", w.document().String()}, file: w.file, cpu: g.cfg.CPU, out: &out}
+	if err := g.run(ctx, c); err != nil {
+		return err
+	}
+	var f facts
+	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
+		return fault.New(fault.Internal, "what qemu-img says of the image cannot be read: %w", err)
+	}
+	return f.agree(w)
+}
+
+// agree compares.
+func (f facts) agree(w *Whole) error {
+	switch {
+	case f.Backing != "" || f.Specific.Data.File != "":
+		return dependent("it names another file")
+	case f.Encrypted:
+		return encrypted()
+	case f.Format != w.Format || f.Virtual != w.Virtual:
+		return damaged("its headers read as %s of %d bytes, and as %s of %d", w.Format, w.Virtual, f.Format, f.Virtual)
+	}
+	return nil
+}

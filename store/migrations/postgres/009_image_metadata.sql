@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE volumes ADD COLUMN image_metadata TEXT;

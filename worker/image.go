@@ -1,0 +1,225 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/image"
+	"github.com/volumed/volumed/internal/crashpoint"
+	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// createFromImage makes a volume of an image that comes from a file or a web server. All
+// that can be found wrong with the image is found before there is a volume. A process
+// that comes after one that died begins with the image again: what is in the volume by
+// then is given back first.
+func (w *Worker) createFromImage() operation.Method[creation] {
+	return operation.Method[creation]{
+		Name: methodCreateFromImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Creates: true,
+		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
+			if _, able := driver.As[driver.Writer](w.driver); !able {
+				return w.unable("fill volumes")
+			}
+			return w.insertVolume(tx, op, c)
+		},
+		Steps: []operation.Step[creation]{{Name: "import", Interruptible: true, Run: w.importNew}},
+		Undo:  w.removeCreated, Finish: w.finishCreate,
+	}
+}
+
+// cloneImage makes a volume as a clone of an image on the same storage.
+func (w *Worker) cloneImage() operation.Method[creation] {
+	return operation.Method[creation]{
+		Name: methodCloneImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
+		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
+			if _, able := driver.As[driver.ImageCloner](w.driver); !able {
+				return w.unable("clone images")
+			}
+			return w.insertVolume(tx, op, c)
+		},
+		Steps: []operation.Step[creation]{{Name: "clone", Run: func(ctx context.Context, t *operation.Task, c *creation) error {
+			cloner, _ := driver.As[driver.ImageCloner](w.driver)
+			spec := w.spec(t, c)
+			c.facts = imageFacts(*c.Image, image.Raw)
+			return driver.Surround(ctx, w.driver, "CloneImage", spec.Name, nil, func(driver.Progress) (err error) {
+				c.made, err = cloner.CloneImage(ctx, spec, c.Image.URL)
+				return err
+			})
+		}}},
+		Undo: w.removeCreated, Finish: w.finishCreate,
+	}
+}
+
+// unable refuses what the backend has no ability for.
+func (w *Worker) unable(what string) error {
+	return fault.New(fault.Unsupported, "the backend of %s cannot %s", w.cfg.Host, what)
+}
+
+func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) error {
+	in, err := w.receive(ctx, t, *c.Image, c.Size)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	// The call is short, and one that was left behind would make an image that nobody removes.
+	c.made, err = w.driver.CreateVolume(context.WithoutCancel(ctx), w.spec(t, c))
+	if err != nil {
+		return err
+	}
+	if err := w.downloading(ctx, c.VolumeID); err != nil {
+		return err
+	}
+	ref := w.spec(t, c).Ref
+	ref.ImageID, c.facts = c.made.ImageID, in.facts
+	return w.fill(ctx, t, ref, in)
+}
+
+// downloading says in the volume's row what is going on.
+func (w *Worker) downloading(ctx context.Context, id string) error {
+	return crashpoint.Around(ctx, "sql.status", func() error {
+		return w.store.Write(context.WithoutCancel(ctx), w.fence, func(tx operation.Tx) error {
+			v, err := tx.Volume(id)
+			if err != nil || v.Status == volume.Downloading {
+				return err
+			}
+			return move(tx, &v, volume.Downloading)
+		})
+	})
+}
+
+// incoming is an image that has been found to be good for a volume.
+type incoming struct {
+	stream *image.Stream
+	whole  *image.Whole // nil for what can be written as it comes
+	facts  map[string]string
+}
+
+func (in *incoming) close() {
+	if in.whole != nil {
+		_ = in.whole.Close()
+	}
+	_ = in.stream.Close()
+}
+
+// fetchShare is how much of the progress is the way into the spool, in percent.
+const fetchShare = 40
+
+// receive begins to read an image for a volume of size GiB. What cannot be written as it
+// comes is fetched whole. The caller closes what is returned.
+func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64) (in *incoming, err error) {
+	in = &incoming{}
+	in.stream, err = w.images.Open(ctx, image.Source{URL: r.URL, Format: image.Format(r.Format), Checksum: r.Checksum}, size*volume.GiB)
+	if err != nil {
+		return nil, err
+	}
+	in.facts = imageFacts(r, in.stream.Format)
+	virtual, came := in.stream.Size, in.stream.Size
+	if !in.stream.Direct() {
+		in.whole, err = in.stream.Whole(size*volume.GiB, func(bytes int64) {
+			if in.stream.Size > 0 {
+				t.Progress(int(bytes * fetchShare / in.stream.Size))
+			}
+		})
+		if err != nil {
+			_ = in.stream.Close()
+			return nil, err
+		}
+		virtual, came = in.whole.Virtual, in.whole.Size
+	}
+	in.facts[volume.ImageVirtual], in.facts[volume.ImageSize] = strconv.FormatInt(virtual, 10), strconv.FormatInt(came, 10)
+	return in, nil
+}
+
+// imageFacts is what a volume keeps of its image.
+func imageFacts(r rpc.ImageSource, format image.Format) map[string]string {
+	facts := map[string]string{volume.ImageURL: image.Redact(r.URL), volume.ImageFormat: string(format)}
+	if r.Checksum != "" {
+		facts[volume.ImageChecksum] = r.Checksum
+	}
+	return facts
+}
+
+// fill makes the volume hold the image, and nothing else.
+func (w *Worker) fill(ctx context.Context, t *operation.Task, v volume.Ref, in *incoming) error {
+	writer, _ := driver.As[driver.Writer](w.driver)
+	data, size := in.stream.Read, in.stream.Size
+	switch {
+	case in.whole == nil:
+	case in.whole.Format == image.Raw:
+		data, size = in.whole.Data().Read, in.whole.Size
+	default:
+		return w.convert(ctx, t, writer, v, in.whole)
+	}
+	return driver.Surround(ctx, w.driver, "WriteVolume", v.Name, t.Progress, func(p driver.Progress) error {
+		return writer.WriteVolume(ctx, v, readerFunc(data), size, p)
+	})
+}
+
+// readerFunc is a reader made of its method.
+type readerFunc func([]byte) (int, error)
+
+// Read implements io.Reader.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// convert has qemu-img write the image into a volume that is cleared before.
+func (w *Worker) convert(ctx context.Context, t *operation.Task, writer driver.Writer, v volume.Ref, whole *image.Whole) error {
+	exporter, able := driver.As[driver.Exporter](w.driver)
+	if !able {
+		return w.unable("be written to by qemu-img, which an image of the format " + string(whole.Format) + " needs")
+	}
+	err := driver.Surround(ctx, w.driver, "ClearVolume", v.Name, nil, func(p driver.Progress) error {
+		return writer.ClearVolume(ctx, v, p)
+	})
+	if err != nil {
+		return err
+	}
+	err = crashpoint.Around(ctx, "qemu.import", func() error {
+		return w.images.Import(ctx, whole, exporter.BlockNode(v, ""), func(percent int) {
+			t.Progress(fetchShare + percent*(100-fetchShare)/100)
+		})
+	})
+	return w.unlessAway(ctx, err)
+}
+
+// unlessAway tells a failure of qemu-img, which says of everything that it failed, from
+// one of the cluster, which is waited out.
+func (w *Worker) unlessAway(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if away := w.driver.Ping(ctx); fault.KindOf(away) == fault.Unavailable {
+		return errors.Join(away, err)
+	}
+	return err
+}
+
+// unwatched refuses a volume that somebody has open. A process before this one may, for
+// a while.
+func (w *Worker) unwatched(ctx context.Context, t *operation.Task, v volume.Ref) error {
+	inventory, able := driver.As[driver.Inventory](w.driver)
+	if !able {
+		return nil
+	}
+	found, err := inventory.Inspect(ctx, v, true)
+	if err != nil {
+		return err
+	}
+	for _, img := range found {
+		others := slices.DeleteFunc(img.Watchers, func(addr string) bool { return slices.Contains(w.driver.Addrs(), addr) })
+		if img.Ref() != v || len(others) == 0 {
+			continue
+		}
+		err := fault.New(fault.Busy, "the volume is open").WithBlockers(others...).WithHint("detach it first")
+		if t.Repeat() {
+			return unlessOpen(err)
+		}
+		return err
+	}
+	return nil
+}
