@@ -55,7 +55,8 @@ func New(cfg Config) *Gate {
 		Transport: &http.Transport{
 			// No proxy: it would connect to where the dialer must not.
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
-			DisableCompression: true, MaxResponseHeaderBytes: mostHeader, MaxIdleConns: 8, IdleConnTimeout: cfg.Idle,
+			// A connection is for one image: what a server sends beyond it goes nowhere.
+			DisableCompression: true, MaxResponseHeaderBytes: mostHeader, DisableKeepAlives: true,
 		},
 	}
 	return g

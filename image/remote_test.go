@@ -179,6 +179,7 @@ func TestBadServers(t *testing.T) {
 		}, kind: ""},
 		"stalls": {
 			handle: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("ETag", `"v1"`)
 				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 				_, _ = w.Write(data[:1000])
 				w.(http.Flusher).Flush()

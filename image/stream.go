@@ -34,7 +34,7 @@ const bufferSize = 256 << 10
 // out. The ctx counts until the stream is closed. Kinds: Invalid for what must not be
 // used or does not fit, NotFound, Unsupported, Busy for a server that does not answer,
 // Cancelled.
-func (g *Gate) Open(ctx context.Context, s Source, disk int64) (stream *Stream, err error) {
+func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err error) {
 	defer fault.Wrap(&err, "image %s", Redact(s.URL))
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (stream *Stream, 
 	if err != nil {
 		return nil, err
 	}
-	stream = &Stream{gate: g}
+	stream := &Stream{gate: g}
 	if stream.sum, err = newDigest(s.Checksum); err != nil {
 		return nil, err
 	}
