@@ -5,6 +5,7 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -16,9 +17,12 @@ type reimaging struct {
 	Target volume.Ref `json:"target,omitzero"`
 	Size   int64      `json:"size,omitempty"` // GiB
 
-	facts   map[string]string
-	touched bool // nobody knows what the volume holds
+	facts map[string]string
 }
+
+// overwrittenResource is what a reimage claims when it begins to write: from then on
+// nobody knows what the volume holds, also after a death.
+const overwrittenResource volume.ResourceType = "overwritten"
 
 // reimage replaces what a volume holds by an image. What it held is gone as soon as the
 // first byte is written, so a failure from then on leaves the volume in error, and so
@@ -36,7 +40,10 @@ func (w *Worker) reimage() operation.Method[reimaging] {
 			if err := w.unwatched(ctx, t, r.Target); err != nil {
 				return err
 			}
-			r.touched, r.facts = true, in.facts
+			if err := w.overwrite(ctx, t.Operation()); err != nil {
+				return err
+			}
+			r.facts = in.facts
 			return w.fill(ctx, t, r.Target, in)
 		}}},
 		Finish: w.finishReimage,
@@ -65,18 +72,31 @@ func (w *Worker) acceptReimage(tx operation.Tx, op *volume.Operation, r *reimagi
 	return move(tx, &v, volume.Downloading)
 }
 
+// overwrite notes that the volume begins to be written.
+func (w *Worker) overwrite(ctx context.Context, op volume.Operation) error {
+	return crashpoint.Around(ctx, "sql.overwritten", func() error {
+		return w.store.Write(context.WithoutCancel(ctx), w.fence, func(tx operation.Tx) error {
+			return tx.Claim(op.ID, volume.Resource{Type: overwrittenResource, ID: op.Resource.ID}, operation.Shared)
+		})
+	})
+}
+
 func (w *Worker) finishReimage(tx operation.Tx, t *operation.Task, r *reimaging, err error) error {
 	v, lost := tx.Volume(r.VolumeID)
 	if lost != nil {
 		return lost
 	}
 	before := v.PreviousStatus
+	overwritten, lost := tx.Holders("", volume.Resource{Type: overwrittenResource, ID: v.ID})
+	if lost != nil {
+		return lost
+	}
 	v.PreviousStatus = volume.Downloading
 	switch {
 	case err == nil:
 		v.Status, v.Bootable, v.ImageMetadata = volume.Available, true, r.facts
-	case r.touched || t.Repeat(): // in a process before, perhaps
-		v.Status = volume.Error
+	case len(overwritten) > 0:
+		v.Status, v.Bootable, v.ImageMetadata = volume.Error, false, nil
 	default:
 		v.Status = before
 	}
