@@ -35,6 +35,7 @@ var measurements = []measurement{
 	{"many", measureMany},
 	{"rows", measureRows},
 	{"flatten", measureFlatten},
+	{"images", measureImages},
 	{"calls", measureCalls},
 	{"heartbeat", measureHeartbeat},
 	{"kill", measureKill},

@@ -32,7 +32,14 @@ type arena struct {
 	sourceID, snapshotID string   // what others are made of
 	doomed               string   // the volume that is to be deleted
 	flattened            []string // volumes that may have no parent any more
-	checked              map[string]int64
+
+	imageDir           string // where images may be read and written
+	imagePool          string // where others keep images that may be cloned
+	imaged             bool   // there is one
+	reimagedID         string // the volume that is reimaged
+	copies             int
+	copyTo, copyFormat string // of the last one
+	checked            map[string]int64
 }
 
 func matrixBinary(t *testing.T) string { return testenv.QuickBinary(t, "crashpoints") }
@@ -43,8 +50,9 @@ const keeping = "enable_deferred_deletion = true\ndeferred_deletion_delay = 3600
 func newArena(t *testing.T, binary string, w way) *arena {
 	t.Helper()
 	url := testenv.NATS(t)
+	images := t.TempDir()
 	o := options{
-		nats: url, defaults: "report_interval = 1\nservice_down_time = 10\n",
+		nats: url, defaults: "report_interval = 1\nservice_down_time = 10\nimage_file_allow = " + images + "\n",
 		sections: "[launcher]\nrestart_burst = 1000\nrestart_max = 1\n",
 	}
 	s := newService(t, o)
@@ -55,6 +63,11 @@ func newArena(t *testing.T, binary string, w way) *arena {
 		s.configure("rbd_user = ", "rbd_max_clone_depth = "+w.depth+"\nrbd_user = ")
 	}
 	s.configure("rbd_user = ", methods[w.target].options+"rbd_user = ")
+	others := ""
+	if w.target == "clone_image" {
+		others = s.ceph.NewPool(t)
+		s.configure("rbd_user = ", "image_rbd_allow = "+others+"\nrbd_user = ")
+	}
 	keeps := methods[w.target].keeps
 	if keeps {
 		s.configure("rbd_user = ", keeping+"rbd_user = ")
@@ -62,7 +75,7 @@ func newArena(t *testing.T, binary string, w way) *arena {
 	dir := filepath.Dir(s.conf)
 	a := &arena{
 		service: s, group: t, format: w.format, depth: w.depth, keeps: keeps, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"),
-		checked: map[string]int64{},
+		checked: map[string]int64{}, imageDir: images, imagePool: others,
 	}
 	for _, d := range []string{s.state, a.crash} {
 		if err := os.MkdirAll(d, 0o750); err != nil {

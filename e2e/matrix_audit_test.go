@@ -14,7 +14,8 @@ import (
 func (a *arena) checkRest() {
 	a.t.Helper()
 	images := a.pool.images(a.t)
-	rows, err := a.tables.Query(`SELECT id, size, status, image_id, snapshot_id || source_volid, coalesce(updated_at, 0)
+	rows, err := a.tables.Query(`SELECT id, size, status, image_id, snapshot_id || source_volid
+		|| CASE WHEN image_metadata LIKE '%"rbd:%' THEN 'an image' ELSE '' END, coalesce(updated_at, 0)
 		FROM volumes WHERE deleted_at IS NULL`)
 	if err != nil {
 		a.t.Fatal(err)

@@ -64,6 +64,33 @@ var methods = map[string]method{
 		},
 		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: a.sourceSnapshot()}) },
 	},
+	"create_volume_from_image": {
+		first: "import", last: "import", volumes: 1,
+		check:   func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		prepare: func(a *arena) ask { return a.asksForImage(a.image()) },
+	},
+	"clone_image": { // of another pool
+		first: "clone", last: "clone", volumes: 1,
+		check: func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		prepare: func(a *arena) ask {
+			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 2, Image: &rpc.ImageSource{URL: a.clonedImage()}})
+		},
+	},
+	"reimage": { // of a volume that holds something
+		first: "import", last: "import",
+		check:     func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		cancelled: (*cell).reimaged,
+		prepare: func(a *arena) ask {
+			a.reimagedID = a.createVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: a.image()}}).ID
+			return a.asksForReimage(a.image())
+		},
+	},
+	"copy_volume_to_image": {
+		first: "snapshot", last: "remove",
+		check:     (*cell).copied,
+		cancelled: (*cell).notCopied,
+		prepare:   func(a *arena) ask { return a.asksForCopy("raw") },
+	},
 	"drop_clone_snapshot": { // the clone that it follows
 		first: "wait", last: "remove", volumes: 1,
 		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()}) },

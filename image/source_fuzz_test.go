@@ -1,0 +1,27 @@
+package image
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// Whatever a URL says: no panic, what is shown of it hides what may be secret, and prints.
+func FuzzSource(f *testing.F) {
+	for _, url := range []string{
+		"file:///srv/images/x", "file:///srv/../etc/passwd", "file://host/x", "http://example.com/x?signature=secret#part",
+		"https://user:secret@example.com/", "rbd://fsid/pool/image/snap", "HTTP://EXAMPLE.COM", "http://[::1]:80/%00", "//", "http:x", "\x1b[2J",
+	} {
+		f.Add(url, "qcow2", "sha256:00")
+	}
+	f.Fuzz(func(t *testing.T, url, format, checksum string) {
+		s := Source{URL: url, Format: Format(format), Checksum: checksum}
+		if s.Check() != nil {
+			return
+		}
+		shown := Redact(url)
+		if strings.Contains(shown, "?") || strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q is shown as %q", url, shown)
+		}
+	})
+}
