@@ -250,7 +250,7 @@ func TestBadImages(t *testing.T) {
 		})
 	}
 	s.quiet()
-	if images, trash := s.images0(), s.trash(0); len(images)+len(trash) > 0 {
+	if images, trash := s.images(0), s.trash(0); len(images)+len(trash) > 0 {
 		t.Errorf("left: %v, in the trash %v", images, trash)
 	}
 	// What is wrong with an image is found before the volume is touched.
@@ -271,8 +271,6 @@ func TestBadImages(t *testing.T) {
 	}
 	s.command(0, "available", "volume", "reimage", v.ID, "--image", "file://"+raw)
 }
-
-func (s *imaging) images0() []string { return s.service.images(0) }
 
 // TestImageOfTheSameCluster clones an image that somebody keeps in another pool.
 func TestImageOfTheSameCluster(t *testing.T) {
@@ -369,7 +367,7 @@ func TestKilledWhileQEMUWrites(t *testing.T) {
 		return nil
 	})
 	s.quiet()
-	if images := s.images0(); len(images) != 1 {
+	if images := s.images(0); len(images) != 1 {
 		t.Errorf("left: %v", images)
 	}
 }

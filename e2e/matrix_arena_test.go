@@ -35,7 +35,7 @@ type arena struct {
 
 	imageDir           string // where images may be read and written
 	imagePool          string // where others keep images that may be cloned
-	imaged             bool   // there is one
+	imageURL           string // of one of them
 	reimagedID         string // the volume that is reimaged
 	copies             int
 	copyTo, copyFormat string // of the last one

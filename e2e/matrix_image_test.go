@@ -57,13 +57,13 @@ func (a *arena) asksForImage(path string) ask {
 func (a *arena) clonedImage() string {
 	a.t.Helper()
 	name := a.imagePool + "/image"
-	if !a.imaged {
-		a.imaged = true
+	if a.imageURL == "" {
 		a.ceph.RBD(a.t, "import", "--no-progress", a.image(), name)
 		a.ceph.RBD(a.t, "snap", "create", "--no-progress", name+"@snap")
 		a.ceph.RBD(a.t, "snap", "protect", name+"@snap")
+		a.imageURL = "rbd://" + strings.TrimSpace(a.ceph.Ceph(a.t, "fsid")) + "/" + name + "/snap"
 	}
-	return "rbd://" + strings.TrimSpace(a.ceph.Ceph(a.t, "fsid")) + "/" + name + "/snap"
+	return a.imageURL
 }
 
 // asksForReimage asks for one of the volume that the arena keeps for it.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -123,10 +124,10 @@ func (d *Delivery) Send(ctx context.Context, from io.Reader, size int64) (err er
 	// The body can be given once only: no redirect is followed.
 	client := &http.Client{Transport: d.gate.client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
-	if body.err != nil && !errors.Is(body.err, io.EOF) {
-		err = errors.Join(body.err) // why the body ended is why the request did
-	}
 	if err != nil {
+		if why := body.failure(); why != nil {
+			err = why // why the body ended is why the request did
+		}
 		return d.unsent(ctx, plain(err))
 	}
 	_ = resp.Body.Close()
@@ -157,17 +158,28 @@ func (d *Delivery) unsent(ctx context.Context, err error) error {
 type watched struct {
 	from io.Reader
 	sign func()
-	err  error
+
+	mu  sync.Mutex // a client may read on after it has returned
+	err error
 }
 
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.from.Read(p)
 	w.sign()
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.mu.Lock()
 		w.err = err
+		w.mu.Unlock()
 	}
 	return n, err
+}
+
+// failure is why the reading failed, if it did.
+func (w *watched) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Raw writes a raw image of size bytes and finishes the delivery. produce calls each with

@@ -154,11 +154,11 @@ func TestBadServers(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = w.Write(data)
 		}, kind: fault.Unsupported},
-		"redirect_to_file":  {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", 302) }, kind: fault.Invalid},
-		"redirect_for_ever": {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", 302) }, kind: fault.Invalid},
+		"redirect_to_file":  {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) }, kind: fault.Invalid},
+		"redirect_for_ever": {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) }, kind: fault.Invalid},
 		"redirect_to_metadata": {
 			handle: func(w http.ResponseWriter, r *http.Request) {
-				http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", 302)
+				http.Redirect(w, r, "http://169.254.169.254/latest/meta-data/", http.StatusFound)
 			}, kind: fault.Invalid,
 		},
 		"endless": {handle: func(w http.ResponseWriter, _ *http.Request) { // more than it could say

@@ -80,7 +80,7 @@ func Redact(text string) string {
 }
 
 func parseURL(text string) (*url.URL, error) {
-	invalid := func(format string, args ...any) error {
+	invalid := func(format string, args ...any) *fault.Error {
 		return fault.New(fault.Invalid, "image url "+format, args...).WithField("image.url")
 	}
 	switch {
@@ -105,7 +105,7 @@ func parseURL(text string) (*url.URL, error) {
 			return nil, invalid("names no server")
 		}
 		if u.User != nil {
-			return nil, invalid("has a user in it, which would be shown to others").(*fault.Error).WithHint("use a URL that is signed")
+			return nil, invalid("has a user in it, which would be shown to others").WithHint("use a URL that is signed")
 		}
 	case SchemeRBD:
 	default:

@@ -93,10 +93,14 @@ func (s *Stream) bound(disk int64) error {
 	if s.Format != Raw {
 		s.most += disk/64 + 64<<20
 	}
-	if s.Size > s.most {
+	switch {
+	case s.Size == 0:
+		return damaged("it has no bytes")
+	case s.Size > s.most:
 		return tooLarge(s.Size, disk)
+	default:
+		return nil
 	}
-	return nil
 }
 
 func tooLarge(size, disk int64) error {

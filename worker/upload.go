@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
@@ -37,12 +36,9 @@ func (w *Worker) copyToImage() operation.Method[uploading] {
 				return w.dropCopied(ctx, u)
 			}},
 		},
-		Undo: func(ctx context.Context, t *operation.Task, u *uploading, cause error) error {
+		Undo: func(ctx context.Context, t *operation.Task, u *uploading, _ error) error {
 			if err := w.dropCopied(ctx, u); err != nil {
 				return err
-			}
-			if errors.Is(cause, fault.Exists) {
-				return nil // the file is not ours
 			}
 			return w.images.Withdraw(u.target(t))
 		},

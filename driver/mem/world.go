@@ -34,7 +34,7 @@ type image struct {
 	locks     []volume.ImageLock
 	metadata  map[string]string
 	data      map[int64][]byte // pieces that are not zero, by offset
-	broken    string // why it cannot be read
+	broken    string           // why it cannot be read
 	group     string
 	trashed   bool
 	keepUntil time.Time
