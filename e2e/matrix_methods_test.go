@@ -81,7 +81,7 @@ var methods = map[string]method{
 		check:     func(c *cell) { c.pool.written(c.t, c.volumeID()) },
 		cancelled: (*cell).reimaged,
 		prepare: func(a *arena) ask {
-			a.reimagedID = a.createVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: a.image()}}).ID
+			a.reimagedID = a.createVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: "file://" + a.image()}}).ID
 			return a.asksForReimage(a.image())
 		},
 	},
