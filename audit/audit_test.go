@@ -116,6 +116,14 @@ func TestCompareAndPlan(t *testing.T) {
 		"other parent":             {func(w *world) { w.images[1].Parent.ImageID = "i3" }, []finding{{volume.ParentDiffers, drift, ""}}},
 		"parent elsewhere":         {func(w *world) { w.images[1].Parent.Pool = "pool id 9" }, []finding{{volume.ParentDiffers, drift, ""}}},
 		"parent of none":           {func(w *world) { w.Volumes[1].SnapshotID = "" }, []finding{{volume.ParentDiffers, drift, ""}}},
+		"image elsewhere": {func(w *world) {
+			w.Volumes[1].SnapshotID, w.images[1].Parent.Pool = "", "pool id 9"
+			w.Volumes[1].ImageMetadata = map[string]string{volume.ImageURL: "rbd://fsid/images/debian/snap"}
+		}, nil},
+		"image of this pool": {func(w *world) {
+			w.Volumes[1].SnapshotID = ""
+			w.Volumes[1].ImageMetadata = map[string]string{volume.ImageURL: "rbd://fsid/images/debian/snap"}
+		}, []finding{{volume.ParentDiffers, drift, ""}}},
 		"parent is a deleted one": {func(w *world) {
 			w.Volumes[1].SnapshotID, w.Volumes[1].SourceVolID, w.images[1].Parent.ImageID = "", v3, "i3"
 		}, nil},
@@ -127,8 +135,12 @@ func TestCompareAndPlan(t *testing.T) {
 			w.Volumes[1].SnapshotID, w.PastSnapshots[s2] = s2, volume.Snapshot{ID: s2, VolumeID: v1}
 		}, nil},
 
-		"stuck in creating":   {func(w *world) { w.Volumes[1].Status = volume.Creating; w.remove("i2") }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
-		"stuck in extending":  {func(w *world) { w.Volumes[1].Status = volume.Extending; w.images[1].Size = 9 * gib }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"stuck in creating":    {func(w *world) { w.Volumes[1].Status = volume.Creating; w.remove("i2") }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"stuck in extending":   {func(w *world) { w.Volumes[1].Status = volume.Extending; w.images[1].Size = 9 * gib }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"stuck in downloading": {func(w *world) { w.Volumes[1].Status = volume.Downloading }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"stuck in uploading": {func(w *world) {
+			w.Volumes[1].Status, w.Volumes[1].PreviousStatus = volume.Uploading, volume.InUse
+		}, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
 		"creating":            {func(w *world) { w.Volumes[1].Status = volume.Creating; w.operate("create_volume", v2) }, nil},
 		"snapshot missing":    {func(w *world) { w.images[0].Snapshots = nil }, []finding{{volume.SnapshotMissing, drift, volume.SetStatus}}},
 		"snapshot stuck":      {func(w *world) { w.Snapshots[0].Status = volume.Deleting }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},

@@ -154,7 +154,9 @@ func TestBadServers(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = w.Write(data)
 		}, kind: fault.Unsupported},
-		"redirect_to_file":  {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) }, kind: fault.Invalid},
+		"redirect_to_file": {handle: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		}, kind: fault.Invalid},
 		"redirect_for_ever": {handle: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) }, kind: fault.Invalid},
 		"redirect_to_metadata": {
 			handle: func(w http.ResponseWriter, r *http.Request) {
