@@ -101,6 +101,16 @@ func (f *fake) register() {
 		}
 		return rpc.VolumeReply{Volume: v}, err
 	})
+	rpc.Handle(f.srv, rpc.Service, rpc.MethodCopyVolumeToImage, func(_ context.Context, r rpc.CopyVolumeToImageRequest) (rpc.VolumeReply, error) {
+		v, err := f.find(r.VolumeID)
+		v.Metadata = map[string]string{"to": r.Image.URL, "as": r.Image.Format, "forced": fmt.Sprint(r.Force)}
+		return rpc.VolumeReply{Volume: v}, err
+	})
+	rpc.Handle(f.srv, rpc.Service, rpc.MethodReimage, func(_ context.Context, r rpc.ReimageRequest) (rpc.VolumeReply, error) {
+		v, err := f.find(r.VolumeID)
+		v.ImageMetadata = map[string]string{volume.ImageURL: r.Image.URL, volume.ImageFormat: r.Image.Format, volume.ImageChecksum: r.Image.Checksum}
+		return rpc.VolumeReply{Volume: v}, err
+	})
 	rpc.Handle(f.srv, rpc.Service, rpc.MethodCreateSnapshot, func(_ context.Context, r rpc.CreateSnapshotRequest) (rpc.SnapshotReply, error) {
 		return rpc.SnapshotReply{Snapshot: volume.Snapshot{ID: idS, VolumeID: r.VolumeID, Name: r.Name, Status: volume.Available}}, nil
 	})
