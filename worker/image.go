@@ -77,6 +77,11 @@ func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) 
 	}
 	ref := w.spec(t, c).Ref
 	ref.ImageID, c.facts = c.made.ImageID, in.facts
+	if t.Repeat() {
+		if err := w.shakeOff(ctx, ref); err != nil {
+			return err
+		}
+	}
 	return w.fill(ctx, t, ref, in)
 }
 
@@ -202,24 +207,52 @@ func (w *Worker) unlessAway(ctx context.Context, err error) error {
 // unwatched refuses a volume that somebody has open. A process before this one may, for
 // a while.
 func (w *Worker) unwatched(ctx context.Context, t *operation.Task, v volume.Ref) error {
+	if t.Repeat() {
+		if err := w.shakeOff(ctx, v); err != nil {
+			return err
+		}
+	}
+	others, err := w.watchers(ctx, v)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	busy := fault.New(fault.Busy, "the volume is open").WithBlockers(others...).WithHint("detach it first")
+	if t.Repeat() {
+		return unlessOpen(busy)
+	}
+	return busy
+}
+
+// watchers are the clients but this process that have a volume open.
+func (w *Worker) watchers(ctx context.Context, v volume.Ref) ([]string, error) {
 	inventory, able := driver.As[driver.Inventory](w.driver)
 	if !able {
-		return nil
+		return nil, nil
 	}
 	found, err := inventory.Inspect(ctx, v, true)
 	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(found, func(img volume.Image) bool { return img.Ref() == v })
+	if at < 0 {
+		return nil, nil
+	}
+	return slices.DeleteFunc(found[at].Watchers, func(addr string) bool { return slices.Contains(w.driver.Addrs(), addr) }), nil
+}
+
+// shakeOff fences the process before once more if it seems to have the volume open still:
+// what it sent last may have come to be after it was fenced, and would hold the volume for
+// half a minute.
+func (w *Worker) shakeOff(ctx context.Context, v volume.Ref) error {
+	fencer, able := driver.As[driver.Fencer](w.driver)
+	if !able || !w.attempted.Load() { // nobody before is known to be dead
+		return nil
+	}
+	others, err := w.watchers(ctx, v)
+	dead := slices.DeleteFunc(others, func(addr string) bool { return !slices.Contains(w.before.CephAddrs, addr) })
+	if err != nil || len(dead) == 0 {
 		return err
 	}
-	for _, img := range found {
-		others := slices.DeleteFunc(img.Watchers, func(addr string) bool { return slices.Contains(w.driver.Addrs(), addr) })
-		if img.Ref() != v || len(others) == 0 {
-			continue
-		}
-		err := fault.New(fault.Busy, "the volume is open").WithBlockers(others...).WithHint("detach it first")
-		if t.Repeat() {
-			return unlessOpen(err)
-		}
-		return err
-	}
-	return nil
+	w.log.Info("fencing a connection of the process before once more", "addrs", dead)
+	return fencer.Fence(crashpoint.With(ctx, "service", "fence"), dead)
 }
