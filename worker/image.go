@@ -47,10 +47,15 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 			cloner, _ := driver.As[driver.ImageCloner](w.driver)
 			spec := w.spec(t, c)
 			c.facts = imageFacts(*c.Image, image.Raw)
-			return driver.Surround(ctx, w.driver, "CloneImage", spec.Name, nil, func(driver.Progress) (err error) {
+			err := driver.Surround(ctx, w.driver, "CloneImage", spec.Name, nil, func(driver.Progress) (err error) {
 				c.made, err = cloner.CloneImage(ctx, spec, c.Image.URL)
 				return err
 			})
+			if err == nil && c.made.Depth > max(w.cfg.MaxCloneDepth, 0) {
+				err = fault.New(fault.Unsupported, "a clone of the image would depend on %d images, at most %d are allowed", c.made.Depth, max(w.cfg.MaxCloneDepth, 0)).
+					WithField("image.url").WithHint("flatten that image, or raise rbd_max_clone_depth")
+			}
+			return err
 		}}},
 		Undo: w.removeCreated, Finish: w.finishCreate,
 	}
