@@ -28,7 +28,7 @@ type app struct {
 	parent  *lifeline.Parent
 	signals <-chan os.Signal // those for operators
 	began   time.Time
-	logs    *logs.Log // of the role, once it has one
+	logs    *logs.Log                     // of the role, once it has one
 	tuned   atomic.Pointer[config.Config] // the last that was taken over since the start
 	files   []string
 	dirs    []string
