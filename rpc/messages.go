@@ -47,6 +47,9 @@ type CreateVolumeRequest struct {
 	SourceVolID      string            `json:"source_volid,omitempty"`
 	AvailabilityZone string            `json:"availability_zone,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
+	// VolumeType is the id or the name of a type. Without it the volume has none,
+	// whatever its source has.
+	VolumeType string `json:"volume_type,omitempty"`
 }
 
 // DeleteVolumeRequest asks for the end of a volume.

@@ -21,6 +21,8 @@ const (
 	Error         Status = "error"
 	ErrorDeleting Status = "error_deleting"
 	ErrorExtend   Status = "error_extending"
+	Retyping      Status = "retyping"
+	Maintenance   Status = "maintenance" // kept from its users while it is being moved
 )
 
 // volumeTransitions holds every legal change of a volume's status; an empty
@@ -30,13 +32,15 @@ const (
 var volumeTransitions = map[Status][]Status{
 	"":            {Creating},
 	Creating:      {Available, Error, Deleted},
-	Available:     {Extending, Reverting, Deleting, Reserved, Attaching, InUse, Error},
-	InUse:         {Extending, Detaching, Available, Error},
+	Available:     {Extending, Reverting, Retyping, Maintenance, Deleting, Reserved, Attaching, InUse, Error},
+	InUse:         {Extending, Retyping, Maintenance, Detaching, Available, Error},
 	Reserved:      {Attaching, Available},
 	Attaching:     {InUse, Available},
 	Detaching:     {Available, InUse},
 	Extending:     {Available, InUse, ErrorExtend},
 	Reverting:     {Available, Error},
+	Retyping:      {Available, InUse},
+	Maintenance:   {Available, InUse},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error, ErrorExtend},
 	Error:         {Reverting, Deleting, Available},
 	ErrorDeleting: {Deleting, Available},
@@ -68,11 +72,30 @@ func (s Status) SnapshotCanBecome(next Status) bool {
 // ended. A resource at rest in a transient status is a defect.
 func (s Status) Transient() bool {
 	switch s {
-	case Creating, Extending, Reverting, Restoring, Deleting:
+	case Creating, Extending, Reverting, Restoring, Retyping, Maintenance, Deleting:
 		return true
 	default:
 		return false
 	}
+}
+
+// MigrationStatus tells how a volume is being moved, or was, in the words of Cinder.
+type MigrationStatus string
+
+// Statuses of a migration.
+const (
+	Migrating        MigrationStatus = "migrating"
+	MigrationSuccess MigrationStatus = "success"
+	MigrationError   MigrationStatus = "error"
+	// migrationSource begins that of the record of an image that a volume has left;
+	// the id of the volume follows.
+	migrationSource = "source:"
+)
+
+// MigrationSourceOf returns the migration status of the record that stands for the image
+// which the volume has left behind.
+func MigrationSourceOf(volumeID string) MigrationStatus {
+	return MigrationStatus(migrationSource + volumeID)
 }
 
 // Attach statuses of a volume.

@@ -123,6 +123,9 @@ func (w *Worker) tables(ctx context.Context, images []volume.Image) (t audit.Tab
 	for _, s := range snapshots {
 		t.PastSnapshots[s.ID] = s
 	}
+	if t.Settings, err = w.metadataWanted(ctx, t.Volumes); err != nil {
+		return t, err
+	}
 	t.Addrs, err = w.serviceAddrs(ctx)
 	return t, err
 }

@@ -17,6 +17,7 @@ type Config struct {
 	Host             string // host@backend
 	ClusterName      string // cluster@backend, or empty
 	Pool             string // the pool of its volumes, the part of their host behind '#'
+	BackendName      string // volume_backend_name, which types may ask for
 	AvailabilityZone string
 	Version          string // of this program
 	// Node tells the machine and its boot. A process before that ran on the same

@@ -34,6 +34,7 @@ func (w *Worker) newServer() *rpc.Server {
 	rpc.Handle(s, rpc.Service, rpc.MethodRevertToSnapshot, w.handleRevert)
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateVolume, w.handleUpdateVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateSnapshot, w.handleUpdateSnapshot)
+	rpc.Handle(s, rpc.Service, rpc.MethodRetype, w.handleRetype)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)
@@ -147,6 +148,14 @@ func (w *Worker) handleFlattenVolume(ctx context.Context, r rpc.FlattenVolumeReq
 	return w.volumeReply(ctx, end, err)
 }
 
+func (w *Worker) handleRetype(ctx context.Context, r rpc.RetypeRequest) (rpc.VolumeReply, error) {
+	if err := firstOf(checkID("volume_id", r.VolumeID), checkTypeName("new_type", r.NewType)); err != nil {
+		return rpc.VolumeReply{}, err
+	}
+	end, err := w.submit(ctx, rpc.MethodRetype, r)
+	return w.volumeReply(ctx, end, err)
+}
+
 func (w *Worker) handleCreateSnapshot(ctx context.Context, r rpc.CreateSnapshotRequest) (rpc.SnapshotReply, error) {
 	if err := firstOf(checkID("volume_id", r.VolumeID), checkText(r.Name, r.Description, r.Metadata)); err != nil {
 		return rpc.SnapshotReply{}, err
@@ -202,6 +211,9 @@ func (w *Worker) handleInitializeConnection(ctx context.Context, r rpc.Connectio
 		return rpc.ConnectionReply{}, err
 	}
 	info, err := w.driver.InitializeConnection(ctx, v.Ref(w.cfg.VolumeNameTemplate), v.ID, r.Connector)
+	if err == nil {
+		err = w.frontEnd(ctx, &v, &info)
+	}
 	return rpc.ConnectionReply{ConnectionInfo: info}, err
 }
 
@@ -226,7 +238,7 @@ func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volu
 	if err := w.here(&v, "volume_id"); err != nil {
 		return volume.Volume{}, err
 	}
-	if v.Status.Transient() && v.Status != volume.Extending {
+	if v.Status.Transient() && v.Status != volume.Extending && v.Status != volume.Retyping {
 		return volume.Volume{}, fault.New(fault.Conflict, "volume %s is %s", v.ID, v.Status)
 	}
 	return v, nil

@@ -148,7 +148,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		cluster = cfg.Default.Cluster + "@" + b.Name
 	}
 	return worker.Config{
-		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, AvailabilityZone: b.AvailabilityZone(cfg),
+		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, BackendName: b.VolumeBackendName, AvailabilityZone: b.AvailabilityZone(cfg),
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,

@@ -58,6 +58,9 @@ func (w *World) claim(v volume.Spec, parent *snapshot) (*image, error) {
 	case img == nil:
 		img = w.add(v.Name, v.Size)
 		img.parent, img.format = parent, w.format
+		if parent != nil {
+			maps.Copy(img.metadata, parent.of.metadata)
+		}
 	case !v.Repeat:
 		return nil, fault.New(fault.Exists, "an image of that name is there already")
 	case img.size != v.Size || img.parent != nil && (parent == nil || img.parent.of != parent.of):

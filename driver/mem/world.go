@@ -33,6 +33,7 @@ type image struct {
 	watchers  map[string]int // address -> open handles
 	locks     []volume.ImageLock
 	metadata  map[string]string
+	shared    bool // several hosts may write
 	broken    string // why it cannot be read
 	group     string
 	trashed   bool
