@@ -158,6 +158,9 @@ func (c *comparison) isImageOf(parent volume.ImageParent, volumeID string) bool 
 	if row == nil || parent.Pool != "" {
 		return false
 	}
+	if left := c.deleted[parent.ImageID]; left != nil && left.MigrationStatus == volume.MigrationSourceOf(volumeID) {
+		return true // what the volume has left here when it moved
+	}
 	if row.ImageID != "" {
 		return row.ImageID == parent.ImageID
 	}

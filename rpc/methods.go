@@ -67,6 +67,8 @@ var methods = []Method{
 		"Changes name, description and metadata of a snapshot, whatever its status; a null removes a key of the metadata."),
 	operates[RetypeRequest, VolumeReply](MethodRetype,
 		"Gives a volume another type, and with it other limits; attached or not."),
+	operates[MigrateVolumeRequest, VolumeReply](MethodMigrateVolume,
+		"Moves a volume that nobody has open to another backend, with its snapshots."),
 	operates[AuditBackendRequest, AuditReply](MethodAuditBackend,
 		"Compares what is on the backend with the tables, and plans repairs; for callers without a project."),
 	operates[ApplyRepairsRequest, AuditReply](MethodApplyRepairs,

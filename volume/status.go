@@ -84,9 +84,10 @@ type MigrationStatus string
 
 // Statuses of a migration.
 const (
-	Migrating        MigrationStatus = "migrating"
-	MigrationSuccess MigrationStatus = "success"
-	MigrationError   MigrationStatus = "error"
+	MigrationStarting MigrationStatus = "starting"  // accepted
+	Migrating         MigrationStatus = "migrating" // there may be a copy
+	MigrationSuccess  MigrationStatus = "success"
+	MigrationError    MigrationStatus = "error"
 	// migrationSource begins that of the record of an image that a volume has left;
 	// the id of the volume follows.
 	migrationSource = "source:"

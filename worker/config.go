@@ -73,7 +73,10 @@ type Deps struct {
 	OpenStore  func(context.Context) (Store, error)
 	OpenDriver func(context.Context) (driver.Driver, error)
 	Connect    func(context.Context) (*rpc.Conn, error)
-	Parent     Parent
+	// OpenNeighbour connects to the backend of another service, host@backend#pool, to copy
+	// a volume there. The worker closes what it gets.
+	OpenNeighbour func(ctx context.Context, host string) (driver.Driver, error)
+	Parent        Parent
 	// OnEnd is told of every operation that has ended, once, when the end is published;
 	// nil means that nobody wants to know. It must return at once. An end that is
 	// committed when the process is killed may never be told.

@@ -35,6 +35,7 @@ func (w *Worker) newServer() *rpc.Server {
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateVolume, w.handleUpdateVolume)
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateSnapshot, w.handleUpdateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodRetype, w.handleRetype)
+	rpc.Handle(s, rpc.Service, rpc.MethodMigrateVolume, w.handleMigrate)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)
@@ -49,10 +50,15 @@ func (w *Worker) newServer() *rpc.Server {
 // submit has the request accepted, and waits for its end as long as the caller
 // asked. An operation that has failed by then is an error with the operation.
 func (w *Worker) submit(ctx context.Context, method string, args any) (operation.Outcome, error) {
+	return w.submitAs(ctx, method, args, args)
+}
+
+// submitAs is submit of arguments that hold more than was asked.
+func (w *Worker) submitAs(ctx context.Context, method string, asked, args any) (operation.Outcome, error) {
 	call := rpc.CallFrom(ctx)
 	op, err := w.engine.Submit(ctx, operation.Request{
 		RequestID: call.RequestID, ProjectID: call.ProjectID, UserID: call.UserID,
-		Method: method, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
+		Method: method, Asked: asked, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
 	})
 	if err != nil {
 		return operation.Outcome{}, err
@@ -145,14 +151,6 @@ func (w *Worker) handleFlattenVolume(ctx context.Context, r rpc.FlattenVolumeReq
 		return rpc.VolumeReply{}, err
 	}
 	end, err := w.submit(ctx, rpc.MethodFlattenVolume, r)
-	return w.volumeReply(ctx, end, err)
-}
-
-func (w *Worker) handleRetype(ctx context.Context, r rpc.RetypeRequest) (rpc.VolumeReply, error) {
-	if err := firstOf(checkID("volume_id", r.VolumeID), checkTypeName("new_type", r.NewType)); err != nil {
-		return rpc.VolumeReply{}, err
-	}
-	end, err := w.submit(ctx, rpc.MethodRetype, r)
 	return w.volumeReply(ctx, end, err)
 }
 

@@ -14,7 +14,7 @@ import (
 func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
 		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(), a.volumeSet(),
-		a.volumeRetype(),
+		a.volumeRetype(), a.volumeMigrate(),
 		a.volumeWhy())
 }
 
@@ -206,7 +206,7 @@ func volumeTable(v volume.Volume, op *volume.Operation) table {
 	t := table{rows: [][]string{
 		pair("id", v.ID), pair("name", v.Name), pair("status", v.Status), pair("size", strconv.FormatInt(v.Size, 10)+" GiB"),
 		pair("host", v.Host), pair("type", v.VolumeTypeID), pair("attached", v.AttachStatus), pair("project", v.ProjectID),
-		pair("source", or(v.SnapshotID, v.SourceVolID)), pair("description", v.Description), pair("created at", stamp(v.CreatedAt)),
+		pair("source", or(v.SnapshotID, v.SourceVolID)), pair("migration", v.MigrationStatus), pair("description", v.Description), pair("created at", stamp(v.CreatedAt)),
 	}}
 	for key, value := range sorted(v.Metadata) {
 		t.rows = append(t.rows, pair("metadata "+key, value))
