@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -209,7 +210,11 @@ func TestMigrateTellsItsProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if newest, err := sqliteDialect.newest(); err != nil || int64(len(said.lines)) != newest {
+	scripts, err := sqliteDialect.scripts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := fs.Glob(scripts, "*.sql"); err != nil || len(said.lines) != len(names) {
 		t.Errorf("said %v", said.lines)
 	}
 }
@@ -233,7 +238,7 @@ func TestUpdatesLeaveIndexesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for query, want := range map[string]int{updateUnmoved: 1, updateVolume: 4} {
+	for query, want := range map[string]int{updateUnmoved: 1, updateVolume: 5} {
 		rows, err := db.QueryContext(t.Context(), "EXPLAIN "+query, make([]any, strings.Count(query, "$"))...)
 		if err != nil {
 			t.Fatal(err)

@@ -29,6 +29,13 @@ func (d *Driver) Place() (cluster, pool string) { return d.fsid, d.cfg.Pool }
 // what differs from the one before is copied.
 func (d *Driver) CopyVolume(
 	ctx context.Context, v volume.Ref, keep []string, to driver.Driver, name string, progress driver.Progress,
+) (volume.Location, error) {
+	return d.copyBy(ctx, v, keep, to, name, progress, copySpan)
+}
+
+// copyBy copies so many bytes at once.
+func (d *Driver) copyBy(
+	ctx context.Context, v volume.Ref, keep []string, to driver.Driver, name string, progress driver.Progress, window uint64,
 ) (loc volume.Location, err error) {
 	defer fault.Wrap(&err, "copy %s to %s", v.Name, name)
 	dest, ok := driver.As[*Driver](to)
@@ -66,7 +73,7 @@ func (d *Driver) CopyVolume(
 	if loc.ImageID, err = dest.begun(ctx, name, stages[0].size); err != nil {
 		return loc, err
 	}
-	c := &copying{src: src, dest: dest, name: volume.Ref{Name: name, ImageID: loc.ImageID}, stages: stages, progress: progress}
+	c := &transfer{src: src, dest: dest, name: volume.Ref{Name: name, ImageID: loc.ImageID}, stages: stages, progress: progress, window: window}
 	return loc, c.run(ctx)
 }
 
@@ -139,19 +146,19 @@ func (d *Driver) begun(ctx context.Context, name string, size uint64) (string, e
 	return loc.ImageID, err
 }
 
-// copying is one CopyVolume at work.
-type copying struct {
+// transfer is one CopyVolume at work.
+type transfer struct {
 	src      *image
 	dest     *Driver
 	name     volume.Ref // of the copy
 	stages   []stage
 	progress driver.Progress
+	window   uint64 // bytes
 	to       *image // the copy, while it is open
-	reported int
 }
 
 // run copies what is not copied yet.
-func (c *copying) run(ctx context.Context) (err error) {
+func (c *transfer) run(ctx context.Context) (err error) {
 	if c.to, err = c.dest.open(c.dest.data, c.name, rbd.OpenImage); err != nil {
 		return err
 	}
@@ -167,7 +174,7 @@ func (c *copying) run(ctx context.Context) (err error) {
 
 // done reads how far an earlier call has come: the first stage that is not whole, and
 // where to go on in it.
-func (c *copying) done() (first int, offset uint64) {
+func (c *transfer) done() (first int, offset uint64) {
 	value, err := c.to.GetMetadata(copiedKey)
 	if err != nil {
 		return 0, 0 // from the beginning is always right
@@ -182,7 +189,7 @@ func (c *copying) done() (first int, offset uint64) {
 }
 
 // note writes down how far the copy has come. What it has is on the disks by then.
-func (c *copying) note(ctx context.Context, n int, offset uint64) error {
+func (c *transfer) note(ctx context.Context, n int, offset uint64) error {
 	if err := c.to.Flush(); err != nil {
 		return classify(err, "flush")
 	}
@@ -192,7 +199,7 @@ func (c *copying) note(ctx context.Context, n int, offset uint64) error {
 }
 
 // copyStage makes the copy what the source was at the stage, and takes the snapshot.
-func (c *copying) copyStage(ctx context.Context, n int, offset uint64) error {
+func (c *transfer) copyStage(ctx context.Context, n int, offset uint64) error {
 	s, from := c.stages[n], ""
 	if n > 0 {
 		from = c.stages[n-1].snapshot
@@ -203,16 +210,16 @@ func (c *copying) copyStage(ctx context.Context, n int, offset uint64) error {
 	if err := c.fit(ctx, s.size); err != nil {
 		return err
 	}
-	for ; offset < s.size; offset += copySpan {
+	for ; offset < s.size; offset += c.window {
 		if offset > 0 {
 			if err := c.note(ctx, n, offset); err != nil {
 				return err
 			}
 		}
-		if err := c.copyWindow(ctx, from, offset, min(copySpan, s.size-offset)); err != nil {
+		if err := c.copyWindow(ctx, from, offset, min(c.window, s.size-offset)); err != nil {
 			return err
 		}
-		c.report(n, min(offset+copySpan, s.size))
+		c.report(n, min(offset+c.window, s.size))
 	}
 	if s.snapshot != "" {
 		if err := c.takeSnapshot(ctx, s.snapshot); err != nil {
@@ -223,7 +230,7 @@ func (c *copying) copyStage(ctx context.Context, n int, offset uint64) error {
 }
 
 // fit gives the copy the size of the stage: what an earlier snapshot had beyond it goes.
-func (c *copying) fit(ctx context.Context, size uint64) error {
+func (c *transfer) fit(ctx context.Context, size uint64) error {
 	now, err := c.to.GetSize()
 	if err != nil || now == size {
 		return classify(err, "read the size")
@@ -233,7 +240,7 @@ func (c *copying) fit(ctx context.Context, size uint64) error {
 }
 
 // takeSnapshot ends a stage. All that was written is in the snapshot.
-func (c *copying) takeSnapshot(ctx context.Context, name string) error {
+func (c *transfer) takeSnapshot(ctx context.Context, name string) error {
 	if err := c.to.Flush(); err != nil {
 		return classify(err, "flush")
 	}
@@ -241,7 +248,7 @@ func (c *copying) takeSnapshot(ctx context.Context, name string) error {
 }
 
 // report tells how far all stages are.
-func (c *copying) report(n int, offset uint64) {
+func (c *transfer) report(n int, offset uint64) {
 	if c.progress == nil {
 		return
 	}

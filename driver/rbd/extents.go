@@ -31,7 +31,7 @@ type extent struct {
 }
 
 // copyWindow copies what differs from the snapshot before in a part of the source.
-func (c *copying) copyWindow(ctx context.Context, from string, offset, length uint64) error {
+func (c *transfer) copyWindow(ctx context.Context, from string, offset, length uint64) error {
 	extents, err := c.differing(ctx, from, offset, length)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func uninterrupted(ctx context.Context) error {
 }
 
 // differing lists what differs, in order.
-func (c *copying) differing(ctx context.Context, from string, offset, length uint64) (extents []extent, err error) {
+func (c *transfer) differing(ctx context.Context, from string, offset, length uint64) (extents []extent, err error) {
 	if err := uninterrupted(ctx); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (c *copying) differing(ctx context.Context, from string, offset, length uin
 }
 
 // copyPart copies at most a chunk. fresh tells that the copy has nothing there yet.
-func (c *copying) copyPart(e extent, fresh bool) error {
+func (c *transfer) copyPart(e extent, fresh bool) error {
 	data := zeros[:e.length]
 	if e.data {
 		data = make([]byte, e.length)
@@ -99,7 +99,7 @@ func (c *copying) copyPart(e extent, fresh bool) error {
 
 // clear makes the extent read as zeros. librbd skips what a discard has of an object, so
 // only a whole one is discarded.
-func (c *copying) clear(e extent) error {
+func (c *transfer) clear(e extent) error {
 	if size := uint64(1) << c.dest.cfg.order(); e.offset%size == 0 && e.length%size == 0 {
 		_, err := c.to.Discard(e.offset, e.length)
 		return classify(err, "discard")
