@@ -33,6 +33,7 @@ var ways = []struct {
 	{[]string{"purge_volume/cancel/*"}, way{target: "undelete_volume"}}, // nobody else cancels one
 	{[]string{"*/cancel/*"}, way{hold: "%m/%f/before", ask: true}},
 
+	{[]string{"migrate_volume/undo/*/*"}, way{first: "%m/%l/after", cancel: true}},
 	{[]string{"*/undo/*/rbd.remove_image"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveName}},
 	{[]string{"create_snapshot/undo/*/rbd.unprotect_snapshot"}, way{format: 1, first: "%m/%l/after", cancel: true}},
 	{[]string{"flatten_volume/undo/*", "flatten_volume/undo/*/*"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveDetached}},
@@ -72,6 +73,8 @@ var victims = []point{
 	"purge_volume/purge/before/rbd.remove_from_trash",
 	"undelete_volume/restore/after/rbd.restore_from_trash",
 	"extend_volume/extend/before/rbd.resize",
+	"retype/configure/before/rbd.set_metadata",
+	"migrate_volume/copy/after/rbd.create_snapshot",
 	"flatten_volume/flatten/before/rbd.flatten",
 	"revert_to_snapshot/rollback/after/rbd.rollback",
 	"create_snapshot/snapshot/after/rbd.create_snapshot",
