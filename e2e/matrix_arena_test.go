@@ -28,8 +28,8 @@ type arena struct {
 	keeps  bool       // deleted volumes are kept
 	crash  string     // VOLUMED_CRASH_DIR
 	record string     // VOLUMED_CRASH_RECORD
-	pool   *pool   // that of the first backend
-	pools  []*pool // of all
+	pool   *pool      // that of the first backend
+	pools  []*pool    // of all
 	tables *sql.DB
 
 	sourceID, snapshotID string   // what others are made of
