@@ -68,7 +68,7 @@ func TestMigrate(t *testing.T) {
 
 	// It belongs to the other service now, with all that it can do.
 	_, err := n.ExtendVolume(t.Context(), n.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 3}, wait())
-	wantKind(t, err, fault.Invalid, "volume_id")
+	_ = wantKind(t, err, fault.Invalid, "volume_id")
 	n.there.create(rpc.CreateVolumeRequest{SnapshotID: snap.ID, Size: 2})
 	must[rpc.VolumeReply](t)(n.there.ExtendVolume(t.Context(), n.there.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 3}, wait()))
 
@@ -97,7 +97,7 @@ func TestMigrateRefused(t *testing.T) {
 		"": fault.Invalid, "node1": fault.Invalid, "node1@none": fault.NotFound, n.host: fault.Invalid, n.there.host + "#other": fault.Invalid,
 	} {
 		_, err := n.MigrateVolume(ctx, n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: host}, wait())
-		wantKind(t, err, kind, "host")
+		_ = wantKind(t, err, kind, "host")
 	}
 	release := must[func()](t)(n.world.Watch(image(v), "10.0.0.9:0/1"))
 	_, err := n.migrate(v)
@@ -122,7 +122,7 @@ func TestMigrateRefused(t *testing.T) {
 	// Opened while it was copied: the old image cannot go.
 	n.leaves.faulty.FailBefore("DeleteVolume", n.leaves.faulty.Calls("DeleteVolume")+1, fault.New(fault.Busy, "open").WithBlockers("10.0.0.9:0/1"))
 	_, err = n.migrate(v)
-	wantKind(t, err, fault.Busy, "")
+	_ = wantKind(t, err, fault.Busy, "")
 	stays("one that was opened")
 	if len(n.there.world.Images()) != 0 {
 		t.Errorf("left at the destination: %v", n.there.world.Images())

@@ -119,6 +119,7 @@ func (f *fake) register() {
 		return rpc.OperationReply{Operation: *f.ops["run"]}, nil
 	})
 	f.registerReads()
+	f.registerTypes()
 	f.registerAudits()
 }
 
