@@ -215,7 +215,7 @@ func (w *Worker) leaveImage(ctx context.Context, _ *operation.Task, m *migration
 	return err
 }
 
-// stayHere takes everything back.
+// stayHere takes everything back: first the old image, then the copy.
 func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, _ error) error {
 	if err := w.confirm(ctx); err != nil {
 		return err
@@ -223,12 +223,12 @@ func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, 
 	if m.Dest.Same {
 		return w.configure(ctx, m.Image, m.Before)
 	}
-	if err := w.driver.UndeleteVolume(ctx, m.Image); err != nil && !errors.Is(err, fault.NotFound) {
-		return err
-	}
 	v, err := w.store.Volume(ctx, m.VolumeID)
 	if err != nil || v.MigrationStatus != volume.Migrating {
 		return err // nothing has been made
+	}
+	if err := w.driver.UndeleteVolume(ctx, m.Image); err != nil {
+		return err // then the copy may be all that there is
 	}
 	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) error {
 		copier, _ := driver.As[driver.Copier](to)
