@@ -45,6 +45,7 @@ var ways = []struct {
 		way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHidden},
 	},
 	{[]string{"create_volume/create/*/rbd.remove_image"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHalf}},
+	{[]string{"migrate_volume/copy/*/rbd.remove_image"}, way{first: "migrate_volume/copy/before/rbd.create_image", tamper: (*cell).leaveHalfCopy}},
 	{[]string{"create_*/clone/*/rbd.remove_image"}, way{first: "%m/clone/before/rbd.clone_image", tamper: (*cell).leaveEmpty}},
 	{[]string{"create_snapshot/snapshot/*/rbd.remove_snapshot"}, way{first: "create_snapshot/snapshot/after/rbd.create_snapshot", tamper: (*cell).leaveUnmapped}},
 	{[]string{"create_cloned_volume/snapshot/*/rbd.remove_snapshot"}, way{first: "create_cloned_volume/clone/after"}},
