@@ -131,7 +131,7 @@ func TestMigrateRefused(t *testing.T) {
 	foreign := mem.New(n.there.world)
 	must[volume.Location](t)(foreign.CreateVolume(ctx, volume.Spec{Ref: volume.Ref{Name: image(v)}, Size: 1}))
 	_, err = n.migrate(v)
-	wantKind(t, err, fault.Exists, "")
+	_ = wantKind(t, err, fault.Exists, "")
 	stays("a name that is taken")
 	if !slices.Equal(n.there.world.Images(), []string{image(v)}) {
 		t.Error("somebody else's image is gone")
@@ -148,10 +148,10 @@ func TestRetypeMoves(t *testing.T) {
 	v := n.create(rpc.CreateVolumeRequest{Size: 1})
 	req := rpc.RetypeRequest{VolumeID: v.ID, NewType: "far"}
 	_, err := n.Retype(t.Context(), n.host, req, wait())
-	wantKind(t, err, fault.Invalid, "new_type")
+	_ = wantKind(t, err, fault.Invalid, "new_type")
 	req.Host = n.there.host
 	_, err = n.Retype(t.Context(), n.host, req, wait())
-	wantKind(t, err, fault.Invalid, "host")
+	_ = wantKind(t, err, fault.Invalid, "host")
 	req.MigrationPolicy = rpc.MigrateOnDemand
 	o := wait()
 	o.RequestID = "r1"

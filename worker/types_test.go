@@ -101,28 +101,28 @@ func TestTypes(t *testing.T) {
 		t.Errorf("%+v, again %+v", gold, again)
 	}
 	_, err := op.CreateType(ctx, req, rpc.CallOptions{})
-	wantKind(t, err, fault.Exists, "name")
+	_ = wantKind(t, err, fault.Exists, "name")
 	_, err = s.CreateType(ctx, req, rpc.CallOptions{})
-	wantKind(t, err, fault.Invalid, "project")
+	_ = wantKind(t, err, fault.Invalid, "project")
 	_, err = op.CreateType(ctx, rpc.CreateTypeRequest{Name: "bad", QoS: map[string]string{"speed": "1"}}, rpc.CallOptions{})
-	wantKind(t, err, fault.Invalid, "qos_specs")
+	_ = wantKind(t, err, fault.Invalid, "qos_specs")
 	_, err = op.CreateType(ctx, rpc.CreateTypeRequest{Name: "bad\x1b[2J"}, rpc.CallOptions{})
-	wantKind(t, err, fault.Invalid, "name")
+	_ = wantKind(t, err, fault.Invalid, "name")
 
 	_, err = s.CreateVolume(ctx, s.host, rpc.CreateVolumeRequest{Size: 1, VolumeType: "none"}, wait())
-	wantKind(t, err, fault.NotFound, "volume_type")
+	_ = wantKind(t, err, fault.NotFound, "volume_type")
 	must[rpc.TypeReply](t)(op.CreateType(ctx, rpc.CreateTypeRequest{Name: "far", ExtraSpecs: map[string]string{volume.SpecBackendName: "there"}}, rpc.CallOptions{}))
 	must[rpc.TypeReply](t)(op.CreateType(ctx, rpc.CreateTypeRequest{Name: "near", ExtraSpecs: map[string]string{volume.SpecBackendName: "here"}}, rpc.CallOptions{}))
 	_, err = s.CreateVolume(ctx, s.host, rpc.CreateVolumeRequest{Size: 1, VolumeType: "far"}, wait())
-	wantKind(t, err, fault.Invalid, "volume_type")
+	_ = wantKind(t, err, fault.Invalid, "volume_type")
 	s.create(rpc.CreateVolumeRequest{Size: 1, VolumeType: "near"})
 
 	v := s.create(rpc.CreateVolumeRequest{Size: 1, VolumeType: "gold"})
 	name, qos := "silver", map[string]string{"total_iops_sec": "20"}
 	_, err = op.UpdateType(ctx, rpc.UpdateTypeRequest{VolumeType: "gold", QoS: qos}, rpc.CallOptions{})
-	wantKind(t, err, fault.Conflict, "volume_type")
+	_ = wantKind(t, err, fault.Conflict, "volume_type")
 	_, err = op.DeleteType(ctx, rpc.TypeRequest{VolumeType: "gold"}, rpc.CallOptions{})
-	wantKind(t, err, fault.Conflict, "volume_type")
+	_ = wantKind(t, err, fault.Conflict, "volume_type")
 	must[rpc.TypeReply](t)(op.UpdateType(ctx, rpc.UpdateTypeRequest{VolumeType: "gold", Name: &name}, rpc.CallOptions{}))
 	s.remove(v)
 	s.until("the volume is purged", func() bool {
@@ -134,7 +134,7 @@ func TestTypes(t *testing.T) {
 	}
 	must[rpc.TypeReply](t)(op.DeleteType(ctx, rpc.TypeRequest{VolumeType: gold.VolumeType.ID}, rpc.CallOptions{}))
 	_, err = op.GetType(ctx, rpc.TypeRequest{VolumeType: "silver"})
-	wantKind(t, err, fault.NotFound, "volume_type")
+	_ = wantKind(t, err, fault.NotFound, "volume_type")
 }
 
 // What the hypervisor enforces is in the connection, for the size that the volume has.
