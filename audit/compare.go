@@ -42,7 +42,7 @@ func order(f volume.Finding) int {
 var kinds = []volume.Drift{
 	volume.ImageMissing, volume.ImageTrashed, volume.ImageRenamed, volume.ImageReplaced, volume.ImageBroken,
 	volume.ParentDiffers, volume.SizeDiffers, volume.SnapshotMissing, volume.RowStuck, volume.RowMissing,
-	volume.StraySnapshot, volume.StrayCloneSnapshot, volume.StrayTrash, volume.StraySetting, volume.StrayLock, volume.StrayWatcher,
+	volume.StraySnapshot, volume.StrayCloneSnapshot, volume.StrayTrash, volume.StraySetting, volume.SettingDiffers, volume.StrayLock, volume.StrayWatcher,
 	volume.ForeignImage, volume.Unsettled,
 }
 

@@ -141,6 +141,7 @@ func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Ima
 	to := map[volume.Status]volume.Status{
 		volume.Creating: volume.Error, volume.Downloading: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
 		volume.Reverting: volume.Error, volume.Uploading: row.PreviousStatus,
+		volume.Retyping: volume.Available, volume.Maintenance: volume.Available,
 	}[row.Status]
 	if !row.Status.CanBecome(to) {
 		return nil

@@ -19,6 +19,9 @@ type Tables struct {
 	SharedPool bool
 	// Addrs are the addresses of the services' own clients.
 	Addrs []string
+	// Settings are the metadata that the types of volumes want on their images, by the id
+	// of the volume.
+	Settings map[string]map[string]string
 
 	// Volumes are the service's volumes that are not deleted, Snapshots theirs.
 	Volumes   []volume.Volume

@@ -163,6 +163,9 @@ func (c *comparison) isImageOf(parent volume.ImageParent, volumeID string) bool 
 	if row == nil || parent.Pool != "" {
 		return false
 	}
+	if left := c.deleted[parent.ImageID]; left != nil && left.MigrationStatus == volume.MigrationSourceOf(volumeID) {
+		return true // what the volume has left here when it moved
+	}
 	if row.ImageID != "" {
 		return row.ImageID == parent.ImageID
 	}
@@ -184,13 +187,24 @@ func (c *comparison) nameOf(p volume.ImageParent) string {
 	return img.Name
 }
 
-// settings finds settings on the image. Rows want none.
+// settings compares the settings on the image with those that the volume's type wants.
+// After an extend that failed they may be those of either size.
 func (c *comparison) settings(v *volume.Volume, img *volume.Image) {
+	wanted := c.Settings[v.ID]
 	for _, name := range slices.Sorted(maps.Keys(img.Metadata)) {
-		if strings.HasPrefix(name, settingsPrefix) {
+		if _, known := wanted[name]; !known && strings.HasPrefix(name, settingsPrefix) {
 			c.found(volume.Finding{
 				Kind: volume.StraySetting, VolumeID: v.ID, Image: img.Ref(), Key: name,
 				Message: fmt.Sprintf("the image has the setting %s = %q, which the volume does not want", name, img.Metadata[name]),
+			})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if img.Metadata[name] != wanted[name] && v.Status != volume.ErrorExtend {
+			c.found(volume.Finding{
+				Kind: volume.SettingDiffers, VolumeID: v.ID, Image: img.Ref(), Key: name,
+				Message: fmt.Sprintf("the image has the setting %s = %q, the type of the volume wants %q", name, img.Metadata[name], wanted[name]),
+				Hint:    fmt.Sprintf("apply the type anew: volumectl volume retype %s --type %s", v.ID, v.VolumeTypeID),
 			})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/volumed/volumed/internal/testenv"
 	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
 )
 
 // arena is a service that is killed at one point after the other, with a pool, a
@@ -26,7 +28,8 @@ type arena struct {
 	keeps  bool       // deleted volumes are kept
 	crash  string     // VOLUMED_CRASH_DIR
 	record string     // VOLUMED_CRASH_RECORD
-	pool   *pool
+	pool   *pool      // that of the first backend
+	pools  []*pool    // of all
 	tables *sql.DB
 
 	sourceID, snapshotID string   // what others are made of
@@ -40,6 +43,7 @@ type arena struct {
 	copies             int
 	copyTo, copyFormat string // of the last one
 	checked            map[string]int64
+	kinds              map[string]string // ids of types
 }
 
 func matrixBinary(t *testing.T) string { return testenv.QuickBinary(t, "crashpoints") }
@@ -53,7 +57,7 @@ func newArena(t *testing.T, binary string, w way) *arena {
 	images := t.TempDir()
 	o := options{
 		nats: url, defaults: "report_interval = 1\nservice_down_time = 10\nimage_file_allow = " + images + "\n",
-		sections: "[launcher]\nrestart_burst = 1000\nrestart_max = 1\n",
+		sections: "[launcher]\nrestart_burst = 1000\nrestart_max = 1\n", backends: methods[w.target].backends,
 	}
 	s := newService(t, o)
 	if w.format == 1 {
@@ -75,7 +79,7 @@ func newArena(t *testing.T, binary string, w way) *arena {
 	dir := filepath.Dir(s.conf)
 	a := &arena{
 		service: s, group: t, format: w.format, depth: w.depth, keeps: keeps, crash: filepath.Join(dir, "crash"), record: filepath.Join(dir, "recorded"),
-		checked: map[string]int64{}, imageDir: images, imagePool: others,
+		checked: map[string]int64{}, kinds: map[string]string{}, imageDir: images, imagePool: others,
 	}
 	for _, d := range []string{s.state, a.crash} {
 		if err := os.MkdirAll(d, 0o750); err != nil {
@@ -87,7 +91,10 @@ func newArena(t *testing.T, binary string, w way) *arena {
 		t.Fatal(err)
 	}
 	s.binary, s.env = binary, []string{"VOLUMED_CRASH_DIR=" + a.crash, "VOLUMED_CRASH_RECORD=" + a.record}
-	a.pool = openPool(t, s.ceph, s.pools[0])
+	for _, name := range s.pools {
+		a.pools = append(a.pools, openPool(t, s.ceph, name))
+	}
+	a.pool = a.pools[0]
 	s.start()
 	s.connect()
 	s.client = rpc.NewClient(s.conn, rpc.Options{Timeout: 200 * time.Millisecond})
@@ -241,7 +248,7 @@ func (a *arena) empty() {
 		a.answers(a.backend(0))
 	}
 	remove := func(id string) error {
-		_, err := a.client.DeleteVolume(a.t.Context(), a.backend(0), rpc.DeleteVolumeRequest{VolumeID: id, Cascade: true}, wait)
+		_, err := a.client.DeleteVolume(a.t.Context(), a.serviceOf(id), rpc.DeleteVolumeRequest{VolumeID: id, Cascade: true}, wait)
 		return err
 	}
 	// Clones go first: where they are of format 1, their snapshots cannot go before.
@@ -253,9 +260,22 @@ func (a *arena) empty() {
 	})
 	a.each("SELECT id FROM volumes WHERE deleted_at IS NULL", remove)
 	a.quiet()
-	if left := a.pool.existing(a.t, a.pool.objects(a.t, "rbd_id.", "rbd_header.", "rbd_data.")); len(left) > 0 {
-		a.t.Errorf("left in the pool when everything is deleted: %v", left)
+	for _, pool := range a.pools {
+		if left := pool.existing(a.t, pool.objects(a.t, "rbd_id.", "rbd_header.", "rbd_data.")); len(left) > 0 {
+			a.t.Errorf("left in the pool when everything is deleted: %v", left)
+		}
 	}
+}
+
+// serviceOf returns the service that a volume belongs to, poolOf its pool.
+func (a *arena) serviceOf(id string) string {
+	a.t.Helper()
+	return volume.ParseHost(a.strings("SELECT host FROM volumes WHERE id = $1", id)[0]).Service()
+}
+
+func (a *arena) poolOf(id string) *pool {
+	a.t.Helper()
+	return a.pools[slices.Index(a.service.pools, volume.ParseHost(a.strings("SELECT host FROM volumes WHERE id = $1", id)[0]).Pool)]
 }
 
 // each runs f for each id of a query, all at once.

@@ -13,7 +13,10 @@ import (
 // earlier cell is only counted.
 func (a *arena) checkRest() {
 	a.t.Helper()
-	images := a.pool.images(a.t)
+	images := map[string]string{}
+	for _, pool := range a.pools {
+		maps.Copy(images, pool.images(a.t))
+	}
 	rows, err := a.tables.Query(`SELECT id, size, status, image_id, snapshot_id || source_volid
 		|| CASE WHEN image_metadata LIKE '%"rbd:%' THEN 'an image' ELSE '' END, coalesce(updated_at, 0)
 		FROM volumes WHERE deleted_at IS NULL`)
@@ -48,16 +51,20 @@ func (a *arena) checkRest() {
 	if len(images) > 0 {
 		a.t.Errorf("images without a row: %v", slices.Sorted(maps.Keys(images)))
 	}
-	for _, object := range a.pool.objects(a.t, "rbd_header.") {
-		if id := strings.TrimPrefix(object, "rbd_header."); !ids[id] {
-			a.t.Errorf("the image %s has no name", id)
+	var names []string
+	for _, pool := range a.pools {
+		for _, object := range pool.objects(a.t, "rbd_header.") {
+			if id := strings.TrimPrefix(object, "rbd_header."); !ids[id] {
+				a.t.Errorf("the image %s has no name", id)
+			}
 		}
+		if trash := pool.trash(a.t); len(trash) > 0 {
+			a.t.Errorf("left in the trash: %v", slices.Sorted(maps.Keys(trash)))
+		}
+		names = append(names, pool.objects(a.t, "rbd_id.")...)
 	}
-	if names := a.pool.objects(a.t, "rbd_id."); len(names) != len(ids) {
+	if len(names) != len(ids) {
 		a.t.Errorf("%d names for %d images: %v", len(names), len(ids), names)
-	}
-	if trash := a.pool.trash(a.t); len(trash) > 0 {
-		a.t.Errorf("left in the trash: %v", slices.Sorted(maps.Keys(trash)))
 	}
 	if n := a.ints("SELECT count(*) FROM snapshots WHERE deleted_at IS NULL AND status <> 'available'"); n[0] > 0 {
 		a.t.Errorf("%d snapshots rest in another status than available", n[0])
@@ -67,7 +74,8 @@ func (a *arena) checkRest() {
 // checkImage compares one volume with its image.
 func (a *arena) checkImage(v volume.Volume, origin string) {
 	a.t.Helper()
-	img := a.pool.inspect(a.t, v.ID)
+	pool := a.poolOf(v.ID)
+	img := pool.inspect(a.t, v.ID)
 	if img.size != uint64(v.Size)*volume.GiB {
 		a.t.Errorf("volume %s: the image has %d bytes, the row says %d GiB", v.ID, img.size, v.Size)
 	}
@@ -83,7 +91,7 @@ func (a *arena) checkImage(v volume.Volume, origin string) {
 		a.t.Errorf("volume %s has the snapshots %v, the tables say %v", v.ID, img.snapshots, want)
 	}
 	a.within(recoveryLimit, "nobody watches "+v.ID, func() error {
-		if w := a.pool.inspect(a.t, v.ID).watchers; len(w) > 0 {
+		if w := pool.inspect(a.t, v.ID).watchers; len(w) > 0 {
 			return fmt.Errorf("watched by %v", w)
 		}
 		return nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -21,6 +23,8 @@ type method struct {
 	check func(c *cell)
 	// cancelled takes back what prepare made for the operation to end.
 	cancelled func(c *cell)
+	// backends is how many backends the service has; 1 if 0.
+	backends int
 	// keeps tells that deleted volumes are kept.
 	keeps bool
 	// options are further lines of the backend's section.
@@ -32,7 +36,9 @@ type method struct {
 var methods = map[string]method{
 	"create_volume": {
 		first: "create", last: "create", volumes: 1,
-		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1}) },
+		prepare: func(a *arena) ask {
+			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(limited)})
+		},
 	},
 	"create_volume_from_snapshot": {
 		first: "clone", last: "clone", volumes: 1, check: (*cell).checkDepth,
@@ -41,7 +47,7 @@ var methods = map[string]method{
 			if a.depth == "1" {
 				from = func() string { return a.createSnapshot(a.deepSource()).ID }
 			}
-			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: from(), Size: 2})
+			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: from(), Size: 2, VolumeType: a.shallowKind()})
 		},
 	},
 	"create_cloned_volume": {
@@ -51,7 +57,7 @@ var methods = map[string]method{
 			if a.depth == "1" {
 				from = a.deepSource
 			}
-			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: from(), Size: 2})
+			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: from(), Size: 2, VolumeType: a.shallowKind()})
 		},
 	},
 	"flatten_in_background": { // of the volume from a snapshot that it follows
@@ -138,7 +144,7 @@ var methods = map[string]method{
 			}
 		},
 		prepare: func(a *arena) ask {
-			req := rpc.ExtendVolumeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID, NewSize: 2}
+			req := rpc.ExtendVolumeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(limited)}).ID, NewSize: 2}
 			return func(o rpc.CallOptions) (*volume.Operation, error) {
 				reply, err := a.client.ExtendVolume(a.group.Context(), a.backend(0), req, o)
 				return reply.Operation, err
@@ -198,6 +204,63 @@ var methods = map[string]method{
 			req := rpc.UpdateSnapshotRequest{SnapshotID: id, Labels: rpc.Labels{Name: &name, Metadata: map[string]*string{"k": &value, "gone": nil}}}
 			return func(o rpc.CallOptions) (*volume.Operation, error) {
 				reply, err := a.client.UpdateSnapshot(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"retype": { // changes everything that a type can change
+		first: "configure", last: "configure",
+		prepare: func(a *arena) ask {
+			req := rpc.RetypeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(limited)}).ID, NewType: a.kind(shared)}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.Retype(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"migrate_volume": { // with a snapshot
+		first: "reserve", last: "trash", backends: 2,
+		check: func(c *cell) {
+			c.pools[1].written(c.t, c.volumeID())
+			if n := c.ints("SELECT count(*) FROM volumes WHERE migration_status = 'source:' || $1", c.volumeID()); n[0] != 1 {
+				c.t.Errorf("%d records of the image that was left behind", n[0])
+			}
+		},
+		prepare: func(a *arena) ask {
+			v := a.createVolume(rpc.CreateVolumeRequest{Size: 2, VolumeType: a.kind(limited)})
+			a.pool.write(a.t, v.ID)
+			a.createSnapshot(v.ID)
+			req := rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: a.backend(1)}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.MigrateVolume(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"create_volume_type": {
+		prepare: func(a *arena) ask {
+			req := rpc.CreateTypeRequest{Name: uuid.NewString()}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.CreateType(a.group.Context(), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"update_volume_type": {
+		prepare: func(a *arena) ask {
+			name := uuid.NewString()
+			req := rpc.UpdateTypeRequest{VolumeType: a.newKind(nil), Name: &name}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.UpdateType(a.group.Context(), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"delete_volume_type": {
+		prepare: func(a *arena) ask {
+			req := rpc.TypeRequest{VolumeType: a.newKind(nil)}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.DeleteType(a.group.Context(), req, o)
 				return reply.Operation, err
 			}
 		},
@@ -301,7 +364,7 @@ func (c *cell) checkDepth() {
 // source returns a volume with data, from which others are made.
 func (a *arena) source() string {
 	if a.sourceID == "" {
-		a.sourceID = a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID
+		a.sourceID = a.createVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(inherited)}).ID
 		a.pool.write(a.t, a.sourceID)
 	}
 	return a.sourceID

@@ -266,6 +266,15 @@ func (c *cell) leaveHalf() {
 	c.must(c.pool.io.Delete("rbd_object_map." + c.pool.images(c.t)["volume-"+c.volumeID()]))
 }
 
+// leaveHalfCopy leaves the same at the other backend.
+func (c *cell) leaveHalfCopy() {
+	c.t.Helper()
+	here := c.pool
+	defer func() { c.pool = here }()
+	c.pool = c.pools[1]
+	c.leaveHalf()
+}
+
 // leaveHidden leaves an image that librbd was about to remove: it has no name any
 // more, and its entry in the trash is not complete.
 func (c *cell) leaveHidden() {

@@ -33,6 +33,7 @@ var ways = []struct {
 	{[]string{"purge_volume/cancel/*"}, way{target: "undelete_volume"}}, // nobody else cancels one
 	{[]string{"*/cancel/*"}, way{hold: "%m/%f/before", ask: true}},
 
+	{[]string{"migrate_volume/undo/*/*"}, way{first: "%m/%l/after", cancel: true}},
 	{[]string{"*/undo/*/rbd.remove_image"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveName}},
 	{[]string{"create_snapshot/undo/*/rbd.unprotect_snapshot"}, way{format: 1, first: "%m/%l/after", cancel: true}},
 	{[]string{"flatten_volume/undo/*", "flatten_volume/undo/*/*"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveDetached}},
@@ -45,6 +46,7 @@ var ways = []struct {
 		way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHidden},
 	},
 	{[]string{"create_volume/create/*/rbd.remove_image"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveHalf}},
+	{[]string{"migrate_volume/copy/*/rbd.remove_image"}, way{first: "migrate_volume/copy/before/rbd.create_image", tamper: (*cell).leaveHalfCopy}},
 	{[]string{"create_*/clone/*/rbd.remove_image", "clone_image/clone/*/rbd.remove_image"}, way{first: "%m/clone/before/rbd.clone_image", tamper: (*cell).leaveEmpty}},
 	{[]string{"create_snapshot/snapshot/*/rbd.remove_snapshot"}, way{first: "create_snapshot/snapshot/after/rbd.create_snapshot", tamper: (*cell).leaveUnmapped}},
 	{[]string{"create_cloned_volume/snapshot/*/rbd.remove_snapshot"}, way{first: "create_cloned_volume/clone/after"}},
@@ -75,6 +77,8 @@ var victims = []point{
 	"purge_volume/purge/before/rbd.remove_from_trash",
 	"undelete_volume/restore/after/rbd.restore_from_trash",
 	"extend_volume/extend/before/rbd.resize",
+	"retype/configure/before/rbd.set_metadata",
+	"migrate_volume/copy/after/rbd.create_snapshot",
 	"flatten_volume/flatten/before/rbd.flatten",
 	"revert_to_snapshot/rollback/after/rbd.rollback",
 	"create_volume_from_image/import/after/rbd.write",

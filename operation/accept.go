@@ -34,7 +34,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (volume.Operation, error
 		return volume.Operation{}, err
 	}
 	if !e.enter() {
-		return volume.Operation{}, fault.New(fault.Unavailable, "%s takes no requests now", e.cfg.Fence.Host).WithRetryAfter(retryFirst)
+		return volume.Operation{}, e.closed()
 	}
 	defer e.running.Done()
 	full := e.lanes[d.lane].admit()
@@ -56,21 +56,22 @@ func (e *Engine) admissible(ctx context.Context, r *Request) (definition, error)
 	case !ok:
 		return d, fault.New(fault.Unsupported, "unknown method %s", r.Method)
 	case !r.Deadline.IsZero() && time.Now().After(r.Deadline):
-		return d, fault.New(fault.Invalid, "the deadline %s has passed", r.Deadline.Format(time.RFC3339)).WithField("deadline")
+		return d, overdue(r.Deadline)
 	case d.since != "":
-		return d, e.readable(ctx, d)
+		return d, e.Readable(ctx, d.name, d.since)
 	default:
 		return d, nil
 	}
 }
 
-// readable refuses a method as long as a service lives that does not know it.
-func (e *Engine) readable(ctx context.Context, d definition) error {
+// Readable refuses, with the kind Unsupported, what needs records of the version since as
+// long as a service lives that does not know them.
+func (e *Engine) Readable(ctx context.Context, what, since string) error {
 	pin, err := e.cfg.Pin(ctx)
-	if err != nil || volume.CompareVersions(d.since, pin.Version) <= 0 {
+	if err != nil || volume.CompareVersions(since, pin.Version) <= 0 {
 		return err
 	}
-	return fault.New(fault.Unsupported, "%s needs records of version %s, and there are services of version %s", d.name, d.since, pin.Version).
+	return fault.New(fault.Unsupported, "%s needs records of version %s, and there are services of version %s", what, since, pin.Version).
 		WithBlockers(pin.By...).WithHint("upgrade them; volumectl service list shows the versions")
 }
 

@@ -98,6 +98,19 @@ type Tx interface {
 	// Attachments returns the number of live attachments of a volume.
 	Attachments(volumeID string) (int, error)
 
+	// Type returns a volume type by its id or, where no type has that, by its name. It
+	// stays as it is until the transaction ends.
+	Type(idOrName string) (volume.Type, error)
+	// TypeToChange is Type for who is about to change it, with the number of the volumes
+	// that have the type. No volume gets it until the transaction ends.
+	TypeToChange(idOrName string) (t volume.Type, volumes int, err error)
+	// InsertType and UpdateType write a row, whose CreatedAt or UpdatedAt is set. They are
+	// fault.Exists for a name that another type has.
+	InsertType(t *volume.Type) error
+	UpdateType(t *volume.Type) error
+	// DeleteType removes a row for good. One that is not there is success.
+	DeleteType(id string) error
+
 	// AppendEvent writes an event and sets its ID and CreatedAt.
 	AppendEvent(e *volume.Event) error
 }

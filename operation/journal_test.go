@@ -178,6 +178,7 @@ func (j *memJournal) Operation(_ context.Context, id string) (volume.Operation, 
 
 // memTx is a transaction of a memJournal.
 type memTx struct {
+	Tx // for what no method of these tests calls: rows of volume types
 	tables
 	fence Fence
 }

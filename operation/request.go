@@ -21,6 +21,9 @@ type Request struct {
 	UserID    string
 	Method    string
 	Args      any // encoded as JSON into the state of the method
+	// Asked is what tells a repeated request from another one under the same id, where
+	// Args hold more than that; nil for Args.
+	Asked any
 	// Deadline is when an operation that has not begun is cancelled instead; zero
 	// is never. One that has begun is not affected.
 	Deadline    time.Time
@@ -36,9 +39,15 @@ func (r *Request) operation(host string) (*volume.Operation, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "arguments of %s: %w", r.Method, err)
 	}
+	asked := args
+	if r.Asked != nil {
+		if asked, err = json.Marshal(r.Asked); err != nil {
+			return nil, fault.New(fault.Invalid, "arguments of %s: %w", r.Method, err)
+		}
+	}
 	return &volume.Operation{
 		ID: uuid.NewString(), RequestID: r.RequestID, ProjectID: r.ProjectID, UserID: r.UserID,
-		Method: r.Method, Args: args, ArgHash: hash(host, r.Method, args),
+		Method: r.Method, Args: args, ArgHash: hash(host, r.Method, asked),
 		Backend: host, Status: volume.Queued, Attempt: 1, Deadline: r.Deadline, TraceParent: r.TraceParent,
 	}, nil
 }

@@ -131,6 +131,7 @@ func unfinished(op *volume.Operation) bool { return op != nil && !op.Status.Term
 
 func (r VolumeReply) pending() bool    { return unfinished(r.Operation) }
 func (r SnapshotReply) pending() bool  { return unfinished(r.Operation) }
+func (r TypeReply) pending() bool      { return unfinished(r.Operation) }
 func (r OperationReply) pending() bool { return unfinished(&r.Operation) }
 
 // do repeats the request until it is answered.

@@ -51,6 +51,9 @@ type CreateVolumeRequest struct {
 	Image            *ImageSource      `json:"image,omitempty"`
 	AvailabilityZone string            `json:"availability_zone,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
+	// VolumeType is the id or the name of a type. Without it the volume has none,
+	// whatever its source has.
+	VolumeType string `json:"volume_type,omitempty"`
 }
 
 // ImageSource is a disk image to be brought in.

@@ -69,6 +69,10 @@ var methods = []Method{
 		"Deletes a snapshot; volumes made from it keep their data."),
 	operates[UpdateSnapshotRequest, SnapshotReply](MethodUpdateSnapshot,
 		"Changes name, description and metadata of a snapshot, whatever its status; a null removes a key of the metadata."),
+	operates[RetypeRequest, VolumeReply](MethodRetype,
+		"Gives a volume another type, and with it other limits; attached or not."),
+	operates[MigrateVolumeRequest, VolumeReply](MethodMigrateVolume,
+		"Moves a volume that nobody has open to another backend, with its snapshots."),
 	operates[AuditBackendRequest, AuditReply](MethodAuditBackend,
 		"Compares what is on the backend with the tables, and plans repairs; for callers without a project."),
 	operates[ApplyRepairsRequest, AuditReply](MethodApplyRepairs,
@@ -93,6 +97,16 @@ var methods = []Method{
 		"Lists snapshots, newest first."),
 	direct[SnapshotIDRequest, SnapshotReply](Any, MethodGetSnapshot,
 		"Tells one snapshot."),
+	direct[ListTypesRequest, TypesReply](Any, MethodListTypes,
+		"Lists volume types, newest first."),
+	direct[TypeRequest, TypeReply](Any, MethodGetType,
+		"Tells one volume type."),
+	enacts[CreateTypeRequest, TypeReply](MethodCreateType,
+		"Makes a volume type; for callers without a project."),
+	enacts[UpdateTypeRequest, TypeReply](MethodUpdateType,
+		"Changes a volume type; what it does to volumes only as long as no volume has it; for callers without a project."),
+	enacts[TypeRequest, TypeReply](MethodDeleteType,
+		"Deletes a volume type that no volume has; for callers without a project."),
 	direct[ListOperationsRequest, OperationsReply](Any, MethodListOperations,
 		"Lists operations, newest first."),
 	direct[OperationRequest, OperationReply](Any, MethodGetOperation,
@@ -108,6 +122,14 @@ var methods = []Method{
 // operates is a row for a method of a service that starts or awaits an operation.
 func operates[Req, Resp any](name, doc string) Method {
 	m := direct[Req, Resp](Service, name, doc)
+	m.Operates, m.Held = true, true
+	return m
+}
+
+// enacts is a row for a method of any worker whose operation has ended when it is
+// answered.
+func enacts[Req, Resp any](name, doc string) Method {
+	m := direct[Req, Resp](Any, name, doc)
 	m.Operates, m.Held = true, true
 	return m
 }

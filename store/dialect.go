@@ -22,6 +22,7 @@ type dialect struct {
 	// Suffixes of SELECT that lock the rows until the end of the transaction.
 	lockRow     string // against everyone who wants to change them
 	lockFence   string // against a take-over, but not against heartbeats
+	lockShare   string // against every change, but not against others who do the same
 	lockService string // against every fence
 	// lockKey, if any, is a statement that locks a key ($1) which no row stands for.
 	lockKey string

@@ -23,6 +23,7 @@ var postgresDialect = &dialect{
 	// or of the UPDATE of a heartbeat.
 	lockRow:     " FOR NO KEY UPDATE",
 	lockFence:   " FOR KEY SHARE",
+	lockShare:   " FOR SHARE",
 	lockService: " FOR UPDATE",
 	lockKey:     "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
 	hasVersions: "SELECT count(*) FROM pg_class WHERE oid = to_regclass('goose_db_version')",

@@ -21,6 +21,7 @@ const (
 	StrayCloneSnapshot Drift = "stray_clone_snapshot" // one was taken for a clone that nobody makes any more
 	StrayTrash         Drift = "stray_trash"          // a trash entry that nobody purges
 	StraySetting       Drift = "stray_setting"        // a conf_ key that the volume does not want
+	SettingDiffers     Drift = "setting_differs"      // a conf_ key that the volume wants and that is not so
 	StrayLock          Drift = "stray_lock"           // a lock whose owner is gone
 	StrayWatcher       Drift = "stray_watcher"        // a client has a volume open that is attached nowhere
 	ForeignImage       Drift = "foreign_image"        // an image that is not of this service; never touched

@@ -21,6 +21,12 @@ type VolumeFilter struct {
 	Name      string
 }
 
+// TypeFilter selects volume types; empty fields select all.
+type TypeFilter struct {
+	Page
+	Name string
+}
+
 // SnapshotFilter selects snapshots that are not deleted; empty fields select all.
 type SnapshotFilter struct {
 	Page

@@ -23,6 +23,8 @@ const (
 	Error         Status = "error"
 	ErrorDeleting Status = "error_deleting"
 	ErrorExtend   Status = "error_extending"
+	Retyping      Status = "retyping"
+	Maintenance   Status = "maintenance" // kept from its users while it is being moved
 )
 
 // volumeTransitions holds every legal change of a volume's status; an empty
@@ -34,13 +36,15 @@ var volumeTransitions = map[Status][]Status{
 	Creating:      {Available, Downloading, Error, Deleted},
 	Downloading:   {Available, Error, Deleted},
 	Uploading:     {Available, InUse, Error},
-	Available:     {Extending, Reverting, Deleting, Uploading, Downloading, Reserved, Attaching, InUse, Error},
-	InUse:         {Extending, Uploading, Detaching, Available, Error},
+	Available:     {Extending, Reverting, Retyping, Maintenance, Deleting, Uploading, Downloading, Reserved, Attaching, InUse, Error},
+	InUse:         {Extending, Retyping, Maintenance, Uploading, Detaching, Available, Error},
 	Reserved:      {Attaching, Available},
 	Attaching:     {InUse, Available},
 	Detaching:     {Available, InUse},
 	Extending:     {Available, InUse, ErrorExtend},
 	Reverting:     {Available, Error},
+	Retyping:      {Available, InUse},
+	Maintenance:   {Available, InUse},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error, ErrorExtend},
 	Error:         {Reverting, Deleting, Downloading, Available},
 	ErrorDeleting: {Deleting, Available},
@@ -72,11 +76,31 @@ func (s Status) SnapshotCanBecome(next Status) bool {
 // ended. A resource at rest in a transient status is a defect.
 func (s Status) Transient() bool {
 	switch s {
-	case Creating, Downloading, Uploading, Extending, Reverting, Restoring, Deleting:
+	case Creating, Downloading, Uploading, Extending, Reverting, Restoring, Retyping, Maintenance, Deleting:
 		return true
 	default:
 		return false
 	}
+}
+
+// MigrationStatus tells how a volume is being moved, or was, in the words of Cinder.
+type MigrationStatus string
+
+// Statuses of a migration.
+const (
+	MigrationStarting MigrationStatus = "starting"  // accepted
+	Migrating         MigrationStatus = "migrating" // there may be a copy
+	MigrationSuccess  MigrationStatus = "success"
+	MigrationError    MigrationStatus = "error"
+	// migrationSource begins that of the record of an image that a volume has left;
+	// the id of the volume follows.
+	migrationSource = "source:"
+)
+
+// MigrationSourceOf returns the migration status of the record that stands for the image
+// which the volume has left behind.
+func MigrationSourceOf(volumeID string) MigrationStatus {
+	return MigrationStatus(migrationSource + volumeID)
 }
 
 // Attach statuses of a volume.

@@ -12,24 +12,26 @@ type Volume struct {
 	ID string `json:"id"`
 	// NameID is set where the image carries another id than the volume, as
 	// after some migrations; see ImageName.
-	NameID           string            `json:"name_id,omitempty"`
-	ProjectID        string            `json:"project_id"`
-	UserID           string            `json:"user_id"`
-	Name             string            `json:"name"`
-	Description      string            `json:"description,omitempty"`
-	Size             int64             `json:"size"` // GiB
-	Status           Status            `json:"status"`
-	PreviousStatus   Status            `json:"previous_status,omitempty"`
-	AttachStatus     string            `json:"attach_status"`
-	Host             string            `json:"host"` // host@backend#pool
-	ClusterName      string            `json:"cluster_name,omitempty"`
-	AvailabilityZone string            `json:"availability_zone"`
-	SnapshotID       string            `json:"snapshot_id,omitempty"`
-	SourceVolID      string            `json:"source_volid,omitempty"`
-	VolumeTypeID     string            `json:"volume_type_id,omitempty"`
-	Bootable         bool              `json:"bootable"`
-	Multiattach      bool              `json:"multiattach"`
-	Metadata         map[string]string `json:"metadata,omitempty"`
+	NameID           string `json:"name_id,omitempty"`
+	ProjectID        string `json:"project_id"`
+	UserID           string `json:"user_id"`
+	Name             string `json:"name"`
+	Description      string `json:"description,omitempty"`
+	Size             int64  `json:"size"` // GiB
+	Status           Status `json:"status"`
+	PreviousStatus   Status `json:"previous_status,omitempty"`
+	AttachStatus     string `json:"attach_status"`
+	Host             string `json:"host"` // host@backend#pool
+	ClusterName      string `json:"cluster_name,omitempty"`
+	AvailabilityZone string `json:"availability_zone"`
+	SnapshotID       string `json:"snapshot_id,omitempty"`
+	SourceVolID      string `json:"source_volid,omitempty"`
+	VolumeTypeID     string `json:"volume_type_id,omitempty"`
+	Bootable         bool   `json:"bootable"`
+	Multiattach      bool   `json:"multiattach"`
+	// MigrationStatus tells of the last migration; empty for none.
+	MigrationStatus MigrationStatus   `json:"migration_status,omitempty"`
+	Metadata        map[string]string `json:"metadata,omitempty"`
 	// ImageMetadata tells of the disk image that the volume holds; see ImageURL and
 	// the others. It is the service's, not the user's.
 	ImageMetadata map[string]string `json:"volume_image_metadata,omitempty"`

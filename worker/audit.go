@@ -123,6 +123,9 @@ func (w *Worker) tables(ctx context.Context, images []volume.Image) (t audit.Tab
 	for _, s := range snapshots {
 		t.PastSnapshots[s.ID] = s
 	}
+	if t.Settings, err = w.metadataWanted(ctx, t.Volumes); err != nil {
+		return t, err
+	}
 	t.Addrs, err = w.serviceAddrs(ctx)
 	return t, err
 }
@@ -130,7 +133,7 @@ func (w *Worker) tables(ctx context.Context, images []volume.Image) (t audit.Tab
 // serviceAddrs returns the addresses of the clients of all services, with which they
 // open images for a moment.
 func (w *Worker) serviceAddrs(ctx context.Context) ([]string, error) {
-	addrs := w.driver.Addrs()
+	addrs := w.addrs()
 	services, err := w.allServices(ctx)
 	for _, s := range services {
 		addrs = append(addrs, s.CephAddrs...)

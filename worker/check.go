@@ -49,7 +49,7 @@ func (w *Worker) checkCreate(ctx context.Context, r *rpc.CreateVolumeRequest) er
 	if err := checkText(r.Name, r.Description, r.Metadata); err != nil {
 		return err
 	}
-	if err := printable("availability_zone", r.AvailabilityZone); err != nil {
+	if err := firstOf(printable("availability_zone", r.AvailabilityZone), w.checkTyped(ctx, r.VolumeType)); err != nil {
 		return err
 	}
 	var err error
@@ -93,6 +93,18 @@ func unlessCloned(r *rpc.ImageSource) error {
 	}
 	return fault.New(fault.Unsupported, "an image of rbd: is cloned, not copied").WithField("image.url").
 		WithHint("make a volume of it: volumectl volume create --image")
+}
+
+// checkTyped refuses a type that cannot be one, and any as long as a service lives that
+// does not know of types: it might take the operation over.
+func (w *Worker) checkTyped(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := printable("volume_type", name); err != nil {
+		return err
+	}
+	return w.engine.Readable(ctx, "a volume with a type", typedSince)
 }
 
 // checkSize refuses sizes that can never be had: below 1 GiB, or above what the

@@ -122,7 +122,7 @@ func (w *Worker) acceptClone(tx operation.Tx, op *volume.Operation, c *creation)
 	if err := claimSource(tx, op, source.ID); err != nil {
 		return err
 	}
-	return w.insertVolume(tx, op, c)
+	return w.insertVolume(tx, op, c, &source)
 }
 
 // joinBatch gets the snapshot to clone from.

@@ -18,6 +18,7 @@ type Config struct {
 	Host             string // host@backend
 	ClusterName      string // cluster@backend, or empty
 	Pool             string // the pool of its volumes, the part of their host behind '#'
+	BackendName      string // volume_backend_name, which types may ask for
 	AvailabilityZone string
 	Version          string // of this program
 	// Node tells the machine and its boot. A process before that ran on the same
@@ -75,7 +76,10 @@ type Deps struct {
 	OpenStore  func(context.Context) (Store, error)
 	OpenDriver func(context.Context) (driver.Driver, error)
 	Connect    func(context.Context) (*rpc.Conn, error)
-	Parent     Parent
+	// OpenNeighbour connects to the backend of another service, host@backend#pool, to copy
+	// a volume there. The worker closes what it gets.
+	OpenNeighbour func(ctx context.Context, host string) (driver.Driver, error)
+	Parent        Parent
 	// OnEnd is told of every operation that has ended, once, when the end is published;
 	// nil means that nobody wants to know. It must return at once. An end that is
 	// committed when the process is killed may never be told.

@@ -23,6 +23,11 @@ type creation struct {
 	From volume.SnapshotRef `json:"from,omitzero"`
 	// OriginID is the volume that From is a snapshot of.
 	OriginID string `json:"origin_id,omitempty"`
+	// TypeID is the type that was asked for, and Settings what it wants. Configure tells
+	// that the image may have others when it is made.
+	TypeID    string          `json:"type_id,omitempty"`
+	Settings  volume.Settings `json:"settings,omitzero"`
+	Configure bool            `json:"configure,omitempty"`
 
 	made  volume.Location
 	facts map[string]string // of the image it was made of
@@ -42,12 +47,14 @@ type creation struct {
 func (w *Worker) createVolume() operation.Method[creation] {
 	return operation.Method[creation]{
 		Name: rpc.MethodCreateVolume, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
-		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error { return w.insertVolume(tx, op, c) },
+		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error { return w.insertVolume(tx, op, c, nil) },
 		Steps: []operation.Step[creation]{{
 			Name: "create",
 			Run: func(ctx context.Context, t *operation.Task, c *creation) (err error) {
-				c.made, err = w.driver.CreateVolume(ctx, w.spec(t, c))
-				return err
+				if c.made, err = w.driver.CreateVolume(ctx, w.spec(t, c)); err != nil {
+					return err
+				}
+				return w.setUpCreated(ctx, t, c)
 			},
 		}},
 		Undo: w.removeCreated, Finish: w.finishCreate,
@@ -84,7 +91,7 @@ func (w *Worker) acceptFromSnapshot(tx operation.Tx, op *volume.Operation, c *cr
 	if err := tx.Claim(op.ID, volume.Resource{Type: volume.SnapshotResource, ID: s.ID}, operation.Shared); err != nil {
 		return err
 	}
-	return w.insertVolume(tx, op, c)
+	return w.insertVolume(tx, op, c, &v)
 }
 
 // sizeOf takes the size of the source where the request gave none, and refuses
@@ -99,8 +106,12 @@ func (c *creation) sizeOf(source string, size int64) error {
 	return nil
 }
 
-// insertVolume writes the row of the new volume.
-func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation) error {
+// insertVolume writes the row of the new volume, which is made from the source, nil for
+// none.
+func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation, source *volume.Volume) error {
+	if err := w.chooseType(tx, c, source); err != nil {
+		return err
+	}
 	if c.VolumeID == "" {
 		c.VolumeID = uuid.NewString()
 	}
@@ -114,6 +125,7 @@ func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation
 		Size: c.Size, Status: volume.Creating, AttachStatus: volume.Detached, AvailabilityZone: zone,
 		Host:       volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(),
 		SnapshotID: c.SnapshotID, SourceVolID: c.SourceVolID, Metadata: c.Metadata,
+		VolumeTypeID: c.TypeID, Multiattach: c.Settings.Multiattach,
 	})
 }
 
@@ -121,6 +133,18 @@ func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation
 func (w *Worker) spec(t *operation.Task, c *creation) volume.Spec {
 	v := volume.Volume{ID: c.VolumeID}
 	return volume.Spec{Ref: v.Ref(w.cfg.VolumeNameTemplate), Size: c.Size, Repeat: t.Repeat()}
+}
+
+// setUpCreated gives the new image what its type wants, and takes away what it has
+// inherited. It is part of the step that makes the image: a step of its own would wait
+// for another turn.
+func (w *Worker) setUpCreated(ctx context.Context, t *operation.Task, c *creation) error {
+	if !c.Configure {
+		return nil
+	}
+	ref := w.spec(t, c).Ref
+	ref.ImageID = c.made.ImageID
+	return w.configure(ctx, ref, c.Settings)
 }
 
 // removeCreated removes the image that the operation made, if it made one.

@@ -59,8 +59,10 @@ func (w *Worker) makeClone(ctx context.Context, t *operation.Task, c *creation) 
 	if !c.apart {
 		spec.MaxDepth = w.cfg.MaxCloneDepth
 	}
-	c.made, err = w.driver.CreateVolumeFromSnapshot(ctx, spec, c.From)
-	if err != nil {
+	if c.made, err = w.driver.CreateVolumeFromSnapshot(ctx, spec, c.From); err != nil {
+		return err
+	}
+	if err := w.setUpCreated(ctx, t, c); err != nil {
 		return err
 	}
 	// One that an earlier attempt has made, and not flattened yet, may be too deep.

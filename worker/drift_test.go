@@ -20,9 +20,14 @@ import (
 // startAuditor runs a worker whose driver tells what the storage holds.
 func (s *site) startAuditor() *process {
 	s.Helper()
+	return s.bare().start()
+}
+
+// bare is prepare for a worker whose driver shows all that it can do.
+func (s *site) bare() *process {
 	p := s.prepare()
 	p.deps.OpenDriver = func(context.Context) (driver.Driver, error) { return p.faulty, nil }
-	return p.start()
+	return p
 }
 
 // operator returns a client without a project.

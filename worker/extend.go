@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
@@ -14,6 +15,8 @@ import (
 type extension struct {
 	rpc.ExtendVolumeRequest
 	Image volume.Ref `json:"image,omitzero"`
+	// Settings are what the type wants at the new size, nil if that is what it wanted.
+	Settings *volume.Settings `json:"settings,omitempty"`
 }
 
 // extendVolume grows a volume, attached or not.
@@ -24,7 +27,10 @@ func (w *Worker) extendVolume() operation.Method[extension] {
 		Steps: []operation.Step[extension]{{
 			Name: "extend",
 			Run: func(ctx context.Context, _ *operation.Task, x *extension) error {
-				return w.driver.ExtendVolume(ctx, x.Image, x.NewSize)
+				if err := w.driver.ExtendVolume(ctx, x.Image, x.NewSize); err != nil || x.Settings == nil {
+					return err
+				}
+				return w.configure(ctx, x.Image, *x.Settings)
 			},
 		}},
 		Finish: w.finishExtend,
@@ -49,7 +55,24 @@ func (w *Worker) acceptExtend(tx operation.Tx, op *volume.Operation, x *extensio
 		return fault.New(fault.Busy, "volume %s is being copied at its present size by %d operations", v.ID, len(copies)).
 			WithBlockers(copies...).WithHint("extend it when they have ended")
 	}
+	if err := x.settings(tx, &v); err != nil {
+		return err
+	}
 	return move(tx, &v, volume.Extending)
+}
+
+// settings looks whether the type of the volume wants something else at the new size. After
+// an extend that failed nobody knows what the image has.
+func (x *extension) settings(tx operation.Tx, v *volume.Volume) error {
+	before, err := settingsOf(tx, v, v.Size)
+	if err != nil {
+		return err
+	}
+	after, err := settingsOf(tx, v, x.NewSize)
+	if x.Settings = nil; err == nil && (v.Status == volume.ErrorExtend || !maps.Equal(before.Limits, after.Limits)) && !after.IsZero() {
+		x.Settings = &after
+	}
+	return err
 }
 
 func (w *Worker) finishExtend(tx operation.Tx, t *operation.Task, x *extension, err error) error {

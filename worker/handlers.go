@@ -37,6 +37,8 @@ func (w *Worker) newServer() *rpc.Server {
 	rpc.Handle(s, rpc.Service, rpc.MethodUpdateSnapshot, w.handleUpdateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodCopyVolumeToImage, w.handleCopyToImage)
 	rpc.Handle(s, rpc.Service, rpc.MethodReimage, w.handleReimage)
+	rpc.Handle(s, rpc.Service, rpc.MethodRetype, w.handleRetype)
+	rpc.Handle(s, rpc.Service, rpc.MethodMigrateVolume, w.handleMigrate)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)
@@ -51,10 +53,15 @@ func (w *Worker) newServer() *rpc.Server {
 // submit has the request accepted, and waits for its end as long as the caller
 // asked. An operation that has failed by then is an error with the operation.
 func (w *Worker) submit(ctx context.Context, method string, args any) (operation.Outcome, error) {
+	return w.submitAs(ctx, method, args, args)
+}
+
+// submitAs is submit of arguments that hold more than was asked.
+func (w *Worker) submitAs(ctx context.Context, method string, asked, args any) (operation.Outcome, error) {
 	call := rpc.CallFrom(ctx)
 	op, err := w.engine.Submit(ctx, operation.Request{
 		RequestID: call.RequestID, ProjectID: call.ProjectID, UserID: call.UserID,
-		Method: method, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
+		Method: method, Asked: asked, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
 	})
 	if err != nil {
 		return operation.Outcome{}, err
@@ -225,6 +232,9 @@ func (w *Worker) handleInitializeConnection(ctx context.Context, r rpc.Connectio
 		return rpc.ConnectionReply{}, err
 	}
 	info, err := w.driver.InitializeConnection(ctx, v.Ref(w.cfg.VolumeNameTemplate), v.ID, r.Connector)
+	if err == nil {
+		err = w.frontEnd(ctx, &v, &info)
+	}
 	return rpc.ConnectionReply{ConnectionInfo: info}, err
 }
 
@@ -249,7 +259,7 @@ func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volu
 	if err := w.here(&v, "volume_id"); err != nil {
 		return volume.Volume{}, err
 	}
-	if v.Status.Transient() && v.Status != volume.Extending && v.Status != volume.Uploading {
+	if v.Status.Transient() && v.Status != volume.Extending && v.Status != volume.Uploading && v.Status != volume.Retyping {
 		return volume.Volume{}, fault.New(fault.Conflict, "volume %s is %s", v.ID, v.Status)
 	}
 	return v, nil

@@ -78,7 +78,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	phase, reason := w.health.now()
 	var addrs []string
 	if w.driver != nil {
-		addrs = slices.Concat(w.driver.Addrs(), w.unfenced())
+		addrs = slices.Concat(w.addrs(), w.unfenced())
 	}
 	err := w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
 	w.pulse.note(err)

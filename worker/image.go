@@ -26,7 +26,7 @@ func (w *Worker) createFromImage() operation.Method[creation] {
 			if _, able := driver.As[driver.Writer](w.driver); !able {
 				return w.unable("fill volumes")
 			}
-			return w.insertVolume(tx, op, c)
+			return w.insertVolume(tx, op, c, nil)
 		},
 		Steps: []operation.Step[creation]{{Name: "import", Interruptible: true, Run: w.importNew}},
 		Undo:  w.removeCreated, Finish: w.finishCreate,
@@ -41,7 +41,9 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 			if _, able := driver.As[driver.ImageCloner](w.driver); !able {
 				return w.unable("clone images")
 			}
-			return w.insertVolume(tx, op, c)
+			err := w.insertVolume(tx, op, c, nil)
+			c.Configure = true // whatever the image has, the clone inherits
+			return err
 		},
 		Steps: []operation.Step[creation]{{Name: "clone", Run: func(ctx context.Context, t *operation.Task, c *creation) error {
 			cloner, _ := driver.As[driver.ImageCloner](w.driver)
@@ -55,7 +57,10 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 				err = fault.New(fault.Unsupported, "a clone of the image would depend on %d images, at most %d are allowed", c.made.Depth, max(w.cfg.MaxCloneDepth, 0)).
 					WithField("image.url").WithHint("flatten that image, or raise rbd_max_clone_depth")
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return w.setUpCreated(ctx, t, c)
 		}}},
 		Undo: w.removeCreated, Finish: w.finishCreate,
 	}
@@ -75,6 +80,9 @@ func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) 
 	// The call is short, and one that was left behind would make an image that nobody removes.
 	c.made, err = w.driver.CreateVolume(context.WithoutCancel(ctx), w.spec(t, c))
 	if err != nil {
+		return err
+	}
+	if err := w.setUpCreated(context.WithoutCancel(ctx), t, c); err != nil {
 		return err
 	}
 	if err := w.downloading(ctx, c.VolumeID); err != nil {

@@ -37,6 +37,8 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.revertToSnapshot())
 	operation.Register(e, w.updateVolume())
 	operation.Register(e, w.updateSnapshot())
+	operation.Register(e, w.retype())
+	operation.Register(e, w.migrateVolume())
 	operation.Register(e, w.createSnapshot())
 	operation.Register(e, w.deleteSnapshot())
 	operation.Register(e, w.auditBackend())

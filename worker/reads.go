@@ -19,6 +19,7 @@ func (w *Worker) handleReads(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodListOperations, soon(w.listOperations))
 	rpc.Handle(s, rpc.Any, rpc.MethodGetOperation, soon(w.getOperation))
 	rpc.Handle(s, rpc.Any, rpc.MethodWhy, soon(w.why))
+	w.handleTypes(s)
 	w.handleAudits(s)
 }
 

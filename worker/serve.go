@@ -101,11 +101,11 @@ func (w *Worker) tearDown() (err error) {
 func (w *Worker) lastBeat(ctx context.Context) error {
 	if w.replaced {
 		_, reason := w.health.now()
-		return w.store.Heartbeat(ctx, w.fence, volume.Draining, "is being replaced: "+reason, w.driver.Addrs())
+		return w.store.Heartbeat(ctx, w.fence, volume.Draining, "is being replaced: "+reason, w.addrs())
 	}
 	addrs := []string{}
 	if w.cutOff { // what is left in the driver may still come to be, until it is fenced
-		addrs = w.driver.Addrs()
+		addrs = w.addrs()
 	}
 	return w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", addrs)
 }

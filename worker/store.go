@@ -13,6 +13,7 @@ type Store interface {
 	operation.Journal
 	serviceStore
 	reader
+	typeStore
 	auditStore
 	Close() error
 }

@@ -34,18 +34,19 @@ type Worker struct {
 	server *rpc.Server
 	events *rpc.Events
 
-	images    *image.Gate
-	health    *health
-	pulse     pulse
-	tuning    *tuning
-	stats     statsCache
-	batches   *batches
-	opened    chan struct{} // closed when the engine takes requests
-	over      chan error    // holds why this process must end, once that is known
-	troubled  chan struct{} // holds one token: an operation is held up
-	attempted atomic.Bool   // to fence the process before
-	replaced  bool          // by the end of serve: this process ends with ErrReplace
-	cutOff    bool          // the drain was not over in time: calls are left in the driver
+	images     *image.Gate
+	health     *health
+	pulse      pulse
+	tuning     *tuning
+	stats      statsCache
+	batches    *batches
+	neighbours neighbours
+	opened     chan struct{} // closed when the engine takes requests
+	over       chan error    // holds why this process must end, once that is known
+	troubled   chan struct{} // holds one token: an operation is held up
+	attempted  atomic.Bool   // to fence the process before
+	replaced   bool          // by the end of serve: this process ends with ErrReplace
+	cutOff     bool          // the drain was not over in time: calls are left in the driver
 
 	background sync.WaitGroup // what goes on beside the work, until drain
 }

@@ -76,7 +76,7 @@ the end of the wait.`,
 	flags.StringVar(&a.project, "project", "", "project that the request is made for")
 	flags.StringVar(&a.user, "user", "", "user that the request is made for")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.serviceNoun(), a.backendNoun(), a.volumeNoun(), a.snapshotNoun(), a.attachmentNoun(), a.imageNoun(), a.operationNoun(), a.auditNoun())
+	root.AddCommand(a.serviceNoun(), a.backendNoun(), a.typeNoun(), a.volumeNoun(), a.snapshotNoun(), a.attachmentNoun(), a.imageNoun(), a.operationNoun(), a.auditNoun())
 	root.AddCommand(manualCommand())
 	return root
 }

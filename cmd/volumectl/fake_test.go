@@ -129,6 +129,7 @@ func (f *fake) register() {
 		return rpc.OperationReply{Operation: *f.ops["run"]}, nil
 	})
 	f.registerReads()
+	f.registerTypes()
 	f.registerAudits()
 }
 

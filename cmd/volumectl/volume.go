@@ -14,7 +14,8 @@ import (
 func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
 		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(), a.volumeSet(),
-		a.volumeUpload(), a.volumeReimage(), a.volumeWhy())
+		a.volumeUpload(), a.volumeReimage(), a.volumeRetype(), a.volumeMigrate(),
+		a.volumeWhy())
 }
 
 // createFlags are those of volume create.
@@ -40,6 +41,7 @@ func (a *app) volumeCreate() *cobra.Command {
 	flags.StringVar(&f.req.Name, "name", "", "name of the volume")
 	flags.StringVar(&f.req.Description, "description", "", "description of the volume")
 	flags.StringToStringVar(&f.req.Metadata, "metadata", nil, "key=value of the volume's metadata")
+	flags.StringVar(&f.req.VolumeType, "type", "", "volume type: id or name")
 	flags.StringVar(&f.snapshot, "snapshot", "", "snapshot to start from: id or name")
 	flags.StringVar(&f.volume, "volume", "", "volume to clone: id or name")
 	imageFlags(flags, &f.image, "image")
@@ -209,8 +211,8 @@ func volumesTable(all []volume.Volume) table {
 func volumeTable(v volume.Volume, op *volume.Operation) table {
 	t := table{rows: [][]string{
 		pair("id", v.ID), pair("name", v.Name), pair("status", v.Status), pair("size", strconv.FormatInt(v.Size, 10)+" GiB"),
-		pair("host", v.Host), pair("attached", v.AttachStatus), pair("project", v.ProjectID),
-		pair("source", or(v.SnapshotID, v.SourceVolID)), pair("description", v.Description), pair("created at", stamp(v.CreatedAt)),
+		pair("host", v.Host), pair("type", v.VolumeTypeID), pair("attached", v.AttachStatus), pair("project", v.ProjectID),
+		pair("source", or(v.SnapshotID, v.SourceVolID)), pair("migration", v.MigrationStatus), pair("description", v.Description), pair("created at", stamp(v.CreatedAt)),
 	}}
 	for key, value := range sorted(v.Metadata) {
 		t.rows = append(t.rows, pair("metadata "+key, value))

@@ -72,9 +72,12 @@ func (a *app) work(ctx context.Context, name string) error {
 		},
 		OpenDriver: func(ctx context.Context) (driver.Driver, error) { return openDriver(ctx, b, log, m.CallEnded) },
 		Connect:    func(ctx context.Context) (*rpc.Conn, error) { return connect(ctx, cfg, b, log) },
-		Parent:     parent{a.parent},
-		OnEnd:      m.OperationEnded,
-		Log:        log,
+		OpenNeighbour: func(ctx context.Context, host string) (driver.Driver, error) {
+			return openNeighbour(ctx, cfg, b, host, log)
+		},
+		Parent: parent{a.parent},
+		OnEnd:  m.OperationEnded,
+		Log:    log,
 		Alarm: func(what string, v worker.Vitals, d worker.Details) {
 			rep.alarm(what, func(ctx context.Context, trigger string) report.Report {
 				return a.workerReport(ctx, cfg, name, trigger, given(v, d))
@@ -149,7 +152,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		cluster = cfg.Default.Cluster + "@" + b.Name
 	}
 	return worker.Config{
-		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, AvailabilityZone: b.AvailabilityZone(cfg),
+		Host: b.ServiceHost(cfg), ClusterName: cluster, Pool: b.RBDPool, BackendName: backendName(b), AvailabilityZone: b.AvailabilityZone(cfg),
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,

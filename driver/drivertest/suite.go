@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"Stats":                   (*suite).stats,
 		"Inventory":               (*suite).inventory,
 		"Repair":                  (*suite).repair,
+		"Settings":                (*suite).settings,
 		"Names":                   (*suite).hostileNames,
 		"Context":                 (*suite).cancelledContext,
 		"Close":                   (*suite).closed,

@@ -64,7 +64,7 @@ func (d *Driver) Ping(ctx context.Context) (err error) {
 func (d *Driver) Stats(ctx context.Context) (volume.Capabilities, error) {
 	c := volume.Capabilities{
 		VolumeBackendName: "mem", VendorName: "Open Source", DriverVersion: "1", StorageProtocol: "mem",
-		LocationInfo: "mem:::None:mem", PoolName: "mem", MaxOverSubscriptionRatio: "20.0",
+		LocationInfo: "mem::mem:None:mem", PoolName: "mem", MaxOverSubscriptionRatio: "20.0",
 		ThinProvisioningSupport: true, Multiattach: true, BackendState: volume.Up,
 	}
 	w, err := d.enter(ctx)
@@ -76,6 +76,7 @@ func (d *Driver) Stats(ctx context.Context) (volume.Capabilities, error) {
 		return c, nil
 	}
 	defer w.mu.Unlock()
+	c.PoolName, c.LocationInfo = w.pool, "mem::mem:None:"+w.pool
 	total, free := 1024.0, 1024.0
 	if w.full {
 		free = 0

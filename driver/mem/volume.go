@@ -60,6 +60,7 @@ func (w *World) claim(v volume.Spec, parent *snapshot) (*image, error) {
 		img.parent, img.format = parent, w.format
 		if parent != nil {
 			img.data = parent.data
+			maps.Copy(img.metadata, parent.of.metadata)
 		}
 	case !v.Repeat:
 		return nil, fault.New(fault.Exists, "an image of that name is there already")

@@ -19,6 +19,7 @@ type World struct {
 	live     map[string]*image // by name
 	trash    map[string]*image // by id
 	format   int               // of new clones
+	pool     string            // name
 	full     bool
 	down     string // why nothing answers; empty = it answers
 }
@@ -34,6 +35,7 @@ type image struct {
 	locks     []volume.ImageLock
 	metadata  map[string]string
 	data      map[int64][]byte // pieces that are not zero, by offset
+	shared    bool             // several hosts may write
 	broken    string           // why it cannot be read
 	group     string
 	trashed   bool
@@ -53,12 +55,15 @@ type snapshot struct {
 
 // NewWorld returns an empty world whose clones are of format 2.
 func NewWorld() *World {
-	return &World{live: map[string]*image{}, trash: map[string]*image{}, format: 2}
+	return &World{live: map[string]*image{}, trash: map[string]*image{}, format: 2, pool: "mem"}
 }
 
 // SetCloneFormat sets the format of the clones made from now on: with 1 their
 // snapshot cannot be removed before them.
 func (w *World) SetCloneFormat(format int) { w.mu.Lock(); defer w.mu.Unlock(); w.format = format }
+
+// SetPool names the pool, so that two worlds are two places; it is "mem" before.
+func (w *World) SetPool(name string) { w.mu.Lock(); defer w.mu.Unlock(); w.pool = name }
 
 // SetFull fills the pool or empties it: while it is full nothing new is made.
 func (w *World) SetFull(full bool) { w.mu.Lock(); defer w.mu.Unlock(); w.full = full }

@@ -57,6 +57,9 @@ type Config struct {
 	MaxOverSubscriptionRatio string
 }
 
+// DefaultName is volume_backend_name where the configuration has none.
+const DefaultName = "RBD"
+
 // controlTimeout bounds the operations of the control connection where the
 // configuration does not.
 const controlTimeout = 10 * time.Second
@@ -71,7 +74,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Pool == "" {
 		problems = append(problems, fault.New(fault.Invalid, "rbd_pool is empty: name the pool that holds the volumes").WithField("rbd_pool"))
 	}
-	setDefault(&c.Name, "RBD")
+	setDefault(&c.Name, DefaultName)
 	setDefault(&c.Cluster, "ceph")
 	setDefault(&c.ChunkSize, 4)
 	setDefault(&c.CloneFormat, "2")

@@ -22,7 +22,7 @@ func wholeVolume(host string) volume.Volume {
 	return volume.Volume{
 		ID: uuid.NewString(), NameID: "other", ProjectID: "p", UserID: "u", Name: "n", Description: "d", Size: 7,
 		Status: volume.Creating, PreviousStatus: volume.Available, AttachStatus: volume.Attached, Host: host + "#pool",
-		ClusterName: "c@rbd0", AvailabilityZone: "z", SnapshotID: "s", SourceVolID: "v", VolumeTypeID: "t",
+		ClusterName: "c@rbd0", AvailabilityZone: "z", SnapshotID: "s", SourceVolID: "v", VolumeTypeID: "t", MigrationStatus: volume.MigrationSuccess,
 		Bootable: true, Multiattach: true, ImageMetadata: map[string]string{"disk_format": "raw"}, Metadata: map[string]string{"a": "1", "ü": "\"x\""}, ImageID: "1f2e",
 		UpdatedAt: later, LaunchedAt: later.Add(time.Second), TerminatedAt: later.Add(2 * time.Second), DeletedAt: later,
 	}

@@ -42,6 +42,8 @@ func Run(t *testing.T, newURL func(t testing.TB) string) {
 		{"plans", testPlans},
 		{"prune_audits", testPruneAudits},
 		{"holdings", testHoldings},
+		{"types", testTypes},
+		{"types_in_use", testTypesInUse},
 		{"no_lost_update", testNoLostUpdate},
 		{"failing_changes", testFailingChanges},
 		{"cancelled", testCancelled},

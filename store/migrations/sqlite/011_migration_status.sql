@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE volumes ADD COLUMN migration_status TEXT NOT NULL DEFAULT '';

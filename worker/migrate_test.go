@@ -1,0 +1,165 @@
+package worker_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/driver/mem"
+	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// neighbourhood is two services on one database and one bus.
+type neighbourhood struct {
+	*site        // the one that volumes leave
+	there  *site // the one that they go to
+	leaves *process
+}
+
+func newNeighbourhood(t *testing.T) *neighbourhood {
+	t.Helper()
+	s := newSite(t)
+	other := *s
+	other.host, other.world = "node1@mem1", mem.NewWorld()
+	other.world.SetPool("pool2")
+	n := &neighbourhood{site: s, there: &other, leaves: s.bare()}
+	n.leaves.deps.OpenNeighbour = func(_ context.Context, host string) (driver.Driver, error) {
+		if host != "node1@mem1#pool2" {
+			t.Errorf("connects to %s", host)
+		}
+		return mem.New(other.world), nil
+	}
+	n.leaves.start()
+	arrives := other.bare()
+	arrives.cfg.Pool, arrives.cfg.BackendName = "pool2", "there"
+	arrives.start()
+	return n
+}
+
+func (n *neighbourhood) migrate(v volume.Volume) (rpc.VolumeReply, error) {
+	return n.MigrateVolume(n.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host}, wait())
+}
+
+// A volume moves with its snapshots and its limits; what depends on it keeps what it needs.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	n.makeType("gold", map[string]string{"total_iops_sec": "10"})
+	v := n.create(rpc.CreateVolumeRequest{Size: 2, VolumeType: "gold"})
+	snap := n.snapshot(v)
+	child := n.create(rpc.CreateVolumeRequest{SnapshotID: snap.ID})
+
+	moved := must[rpc.VolumeReply](t)(n.migrate(v)).Volume
+	if moved.Host != "node1@mem1#pool2" || moved.Status != volume.Available || moved.MigrationStatus != volume.MigrationSuccess || moved.ImageID == v.ImageID {
+		t.Fatalf("moved: %+v", moved)
+	}
+	if !slices.Equal(n.there.world.Images(), []string{image(v)}) || len(n.there.world.Snapshots(image(v))) != 1 || n.there.world.Size(image(v)) != 2 {
+		t.Errorf("there are %v", n.there.world.Images())
+	}
+	n.there.settings(v, map[string]int64{"total_iops_sec": 10})
+	if !slices.Equal(n.world.Images(), []string{image(child)}) || !slices.Equal(n.world.Trash(), []string{image(v)}) {
+		t.Errorf("left behind are %v and, in the trash, %v", n.world.Images(), n.world.Trash())
+	}
+	n.drifts(n.site, 0)
+	n.drifts(n.there, 0)
+
+	// It belongs to the other service now, with all that it can do.
+	_, err := n.ExtendVolume(t.Context(), n.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 3}, wait())
+	_ = wantKind(t, err, fault.Invalid, "volume_id")
+	n.there.create(rpc.CreateVolumeRequest{SnapshotID: snap.ID, Size: 2})
+	must[rpc.VolumeReply](t)(n.there.ExtendVolume(t.Context(), n.there.host, rpc.ExtendVolumeRequest{VolumeID: v.ID, NewSize: 3}, wait()))
+
+	n.remove(child)
+	n.until("the old image is gone", func() bool { return len(n.world.Trash()) == 0 })
+	n.drifts(n.site, 0)
+}
+
+// drifts audits a service.
+func (n *neighbourhood) drifts(s *site, want int) {
+	n.Helper()
+	r := must[rpc.AuditReply](n)(n.operator().AuditBackend(n.Context(), s.host, rpc.AuditBackendRequest{}, wait()))
+	if r.Audit.Drift != want {
+		found, _, err := s.db.Findings(n.Context(), volume.FindingFilter{AuditID: r.Audit.ID})
+		n.Errorf("%d differences at %s: %+v %v", r.Audit.Drift, s.host, found, err)
+	}
+}
+
+// What cannot move stays where and as it was, and nothing of it is left at the other place.
+func TestMigrateRefused(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	ctx := t.Context()
+	for host, kind := range map[string]fault.Kind{
+		"": fault.Invalid, "node1": fault.Invalid, "node1@none": fault.NotFound, n.host: fault.Invalid, n.there.host + "#other": fault.Invalid,
+	} {
+		_, err := n.MigrateVolume(ctx, n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: host}, wait())
+		_ = wantKind(t, err, kind, "host")
+	}
+	release := must[func()](t)(n.world.Watch(image(v), "10.0.0.9:0/1"))
+	_, err := n.migrate(v)
+	if f := wantKind(t, err, fault.Busy, ""); !slices.Equal(f.BlockedBy, []string{"10.0.0.9:0/1"}) {
+		t.Errorf("blocked by %v", f.BlockedBy)
+	}
+	release()
+	stays := func(after string) {
+		t.Helper()
+		now := must[volume.Volume](t)(n.db.Volume(ctx, v.ID))
+		if now.Status != volume.Available || now.Host != v.Host || now.ImageID != v.ImageID {
+			t.Errorf("after %s: %+v", after, now)
+		}
+		if !slices.Equal(n.world.Images(), []string{image(v)}) || len(n.world.Trash()) != 0 {
+			t.Errorf("after %s there are %v and %v", after, n.world.Images(), n.world.Trash())
+		}
+	}
+	stays("one that is open")
+	if len(n.there.world.Images()) != 0 {
+		t.Errorf("left at the destination: %v", n.there.world.Images())
+	}
+	// Opened while it was copied: the old image cannot go.
+	n.leaves.faulty.FailBefore("DeleteVolume", n.leaves.faulty.Calls("DeleteVolume")+1, fault.New(fault.Busy, "open").WithBlockers("10.0.0.9:0/1"))
+	_, err = n.migrate(v)
+	_ = wantKind(t, err, fault.Busy, "")
+	stays("one that was opened")
+	if len(n.there.world.Images()) != 0 {
+		t.Errorf("left at the destination: %v", n.there.world.Images())
+	}
+	// An image of that name that is somebody's.
+	foreign := mem.New(n.there.world)
+	must[volume.Location](t)(foreign.CreateVolume(ctx, volume.Spec{Ref: volume.Ref{Name: image(v)}, Size: 1}))
+	_, err = n.migrate(v)
+	_ = wantKind(t, err, fault.Exists, "")
+	stays("a name that is taken")
+	if !slices.Equal(n.there.world.Images(), []string{image(v)}) {
+		t.Error("somebody else's image is gone")
+	}
+}
+
+// A type that only the other backend can have moves the volume, where that is allowed.
+func TestRetypeMoves(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	kind := must[rpc.TypeReply](t)(n.operator().CreateType(t.Context(), rpc.CreateTypeRequest{
+		Name: "far", ExtraSpecs: map[string]string{volume.SpecBackendName: "mem"}, QoS: map[string]string{"read_iops_sec": "7"},
+	}, wait())).VolumeType
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	req := rpc.RetypeRequest{VolumeID: v.ID, NewType: "far"}
+	_, err := n.Retype(t.Context(), n.host, req, wait())
+	_ = wantKind(t, err, fault.Invalid, "new_type")
+	req.Host = n.there.host
+	_, err = n.Retype(t.Context(), n.host, req, wait())
+	_ = wantKind(t, err, fault.Invalid, "host")
+	req.MigrationPolicy = rpc.MigrateOnDemand
+	o := wait()
+	o.RequestID = "r1"
+	for range 2 {
+		moved := must[rpc.VolumeReply](t)(n.Retype(t.Context(), n.host, req, o)).Volume
+		if moved.VolumeTypeID != kind.ID || moved.Host != "node1@mem1#pool2" {
+			t.Errorf("moved: %+v", moved)
+		}
+	}
+	n.there.settings(v, map[string]int64{"read_iops_sec": 7})
+}
