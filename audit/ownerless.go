@@ -10,7 +10,7 @@ import (
 // ownerless tells of an image that belongs to no live row of the service.
 func (c *comparison) ownerless(img *volume.Image) {
 	deleted := c.deleted[img.ID]
-	id, named := idIn(c.VolumeNames, strings.TrimSuffix(img.Name, silentParent))
+	id, named := volume.IDIn(c.VolumeNames, strings.TrimSuffix(img.Name, silentParent))
 	row := c.rows[id]
 	switch {
 	case deleted != nil && img.Trashed:

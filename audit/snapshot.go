@@ -43,8 +43,8 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 	f := volume.Finding{Kind: volume.StraySnapshot, VolumeID: v.ID, Image: img.Ref(), Snapshot: s.Name}
 	remove := fmt.Sprintf("remove it by hand if nobody needs it: rbd snap rm %s/%s@%s", c.Pool, img.Name, s.Name)
 	operation, ofClone := strings.CutPrefix(s.Name, clonePrefix)
-	dest, ofCinder := idIn(c.VolumeNames+cloneSuffix, s.Name)
-	switch id, ours := idIn(c.SnapshotNames, s.Name); {
+	dest, ofCinder := volume.IDIn(c.VolumeNames+cloneSuffix, s.Name)
+	switch id, ours := volume.IDIn(c.SnapshotNames, s.Name); {
 	case ofClone || ofCinder:
 		if ofClone && c.running[operation] || ofCinder && c.busy[dest] != nil || c.inUse(img, s) {
 			return

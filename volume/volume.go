@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Volume is a row of the table volumes and, in its JSON form, the volume that
@@ -32,7 +34,11 @@ type Volume struct {
 	Metadata         map[string]string `json:"metadata,omitempty"`
 	// ImageID is the internal id of the RBD image, recorded once the image is
 	// known to exist. It names the image even in the trash.
-	ImageID      string    `json:"image_id,omitempty"`
+	ImageID string `json:"image_id,omitempty"`
+	// AdoptedParent is what the image was a clone of when it was taken over from
+	// others; nil for one that this service has made. What a volume of this service
+	// was made from is in SnapshotID and SourceVolID.
+	AdoptedParent *ImageParent `json:"adopted_parent,omitempty"`
 	CreatedAt    time.Time `json:"created_at"`
 	UpdatedAt    time.Time `json:"updated_at,omitzero"`
 	LaunchedAt   time.Time `json:"launched_at,omitzero"`
@@ -40,6 +46,10 @@ type Volume struct {
 	// DeletedAt is set in rows that remain only as a record.
 	DeletedAt time.Time `json:"deleted_at,omitzero"`
 }
+
+// Unmanaged reports whether the row is the record of a volume whose image was left to
+// others.
+func (v *Volume) Unmanaged() bool { return v.Deleted() && v.PreviousStatus == Unmanaging }
 
 // Deleted reports whether the row remains only as a record.
 func (v *Volume) Deleted() bool { return !v.DeletedAt.IsZero() }
@@ -63,6 +73,8 @@ type Snapshot struct {
 	Name        string            `json:"name"`
 	Description string            `json:"description,omitempty"`
 	Status      Status            `json:"status"`
+	// PreviousStatus is the one before, once it has changed.
+	PreviousStatus Status `json:"previous_status,omitempty"`
 	Progress    string            `json:"progress"`    // "0%" or "100%", as in Cinder
 	VolumeSize  int64             `json:"volume_size"` // GiB, when it was taken
 	Metadata    map[string]string `json:"metadata,omitempty"`
@@ -70,6 +82,10 @@ type Snapshot struct {
 	UpdatedAt   time.Time         `json:"updated_at,omitzero"`
 	DeletedAt   time.Time         `json:"deleted_at,omitzero"`
 }
+
+// Unmanaged reports whether the row is the record of a snapshot that was left on its
+// image.
+func (s *Snapshot) Unmanaged() bool { return !s.DeletedAt.IsZero() && s.PreviousStatus == Unmanaging }
 
 // Ref returns the snapshot as the driver knows it: on the image of its volume,
 // its own name made by template (snapshot_name_template, with one %s).
@@ -80,6 +96,20 @@ func (s *Snapshot) Ref(of Ref, template string) SnapshotRef {
 // expand puts id into a name template. It does not use fmt for the template:
 // an operator's stray verb must not end up in an image name.
 func expand(template, id string) string { return strings.Replace(template, "%s", id, 1) }
+
+// IDIn returns the id in a name that was made by template: ok is false for any other
+// name, and for one whose id is no UUID in lower case.
+func IDIn(template, name string) (id string, ok bool) {
+	before, after, found := strings.Cut(template, "%s")
+	if !found || len(name) < len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
+		return "", false
+	}
+	id = name[len(before) : len(name)-len(after)]
+	if u, err := uuid.Parse(id); err != nil || u.String() != id {
+		return "", false
+	}
+	return id, true
+}
 
 // Ref names a volume on its backend.
 type Ref struct {
