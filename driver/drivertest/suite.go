@@ -46,6 +46,8 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"Stats":                   (*suite).stats,
 		"Inventory":               (*suite).inventory,
 		"Repair":                  (*suite).repair,
+		"Adopt":                   (*suite).adopt,
+		"Adopt/snapshots":         (*suite).adoptSnapshots,
 		"Names":                   (*suite).hostileNames,
 		"Context":                 (*suite).cancelledContext,
 		"Close":                   (*suite).closed,
