@@ -21,6 +21,10 @@ func (c *comparison) ownerless(img *volume.Image) {
 		})
 	case named && row != nil && !row.Deleted() && !c.ours(row):
 		// It is another service's, which audits it.
+	case row != nil && row.Unmanaged() && img.Name == row.Ref(c.VolumeNames).Name:
+		c.found(volume.Finding{
+			Kind: volume.ForeignImage, Note: true, VolumeID: id, Image: img.Ref(), Message: "the volume was unmanaged, and its image left to others",
+		})
 	case named && c.busy[id] != nil:
 		c.found(volume.Finding{Kind: volume.RowMissing, VolumeID: id, Image: img.Ref()})
 	case named && img.Trashed:

@@ -134,13 +134,15 @@ func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Ima
 				to = volume.ErrorDeleting
 			case volume.Restoring: // it was only read
 				to = volume.Available
+			case volume.Unmanaging: // nothing was touched
+				to = s.PreviousStatus
 			}
 		}
 		return p.markSnapshot(f, img, to)
 	}
 	to := map[volume.Status]volume.Status{
 		volume.Creating: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
-		volume.Reverting: volume.Error,
+		volume.Reverting: volume.Error, volume.Managing: volume.ErrorManaging, volume.Unmanaging: row.PreviousStatus,
 	}[row.Status]
 	if !row.Status.CanBecome(to) {
 		return nil

@@ -53,6 +53,8 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 		if ofCinder {
 			f.Hint = remove
 		}
+	case c.unmanaged(id):
+		f.Note, f.SnapshotID, f.Message = true, id, "the snapshot was unmanaged, and left on the image"
 	case isBackup(s.Name):
 		f.Note, f.Message = true, "the snapshot belongs to a backup"
 	case ours:
@@ -65,6 +67,12 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 		f.Message, f.Hint = "nobody of this service took the snapshot", remove
 	}
 	c.found(f)
+}
+
+// unmanaged reports whether the snapshot of the id was left to others.
+func (c *comparison) unmanaged(id string) bool {
+	s := c.PastSnapshots[id]
+	return s.Unmanaged()
 }
 
 // inUse reports whether clones hold a snapshot that was taken for them: those of

@@ -12,6 +12,10 @@ import (
 // volume compares a live row with its image.
 func (c *comparison) volume(v *volume.Volume) {
 	ref := v.Ref(c.VolumeNames)
+	if v.Status == volume.ErrorManaging {
+		c.matched[v.ImageID] = true // it was not taken over: whatever it is called is right
+		return
+	}
 	img := c.match(v, ref)
 	if v.Status.Transient() && c.busy[v.ID] == nil {
 		if img != nil {
@@ -126,9 +130,10 @@ func (c *comparison) size(v *volume.Volume, img *volume.Image) {
 }
 
 // parent compares what the row says the volume was made from with what its image
-// depends on. One that depends on nothing is right: it may have been flattened.
+// depends on. One that depends on nothing is right: it may have been flattened. So is
+// what it depended on when it was taken over from others.
 func (c *comparison) parent(v *volume.Volume, img *volume.Image) {
-	if img.Parent == nil {
+	if img.Parent == nil || v.AdoptedParent != nil && *v.AdoptedParent == *img.Parent {
 		return
 	}
 	source := v.SourceVolID

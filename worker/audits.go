@@ -17,10 +17,11 @@ func (w *Worker) handleAudits(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodGetAudit, w.getAudit)
 }
 
-// forOperators refuses a caller with a project: an audit tells of all projects.
+// forOperators refuses a caller with a project: an audit tells of all projects, and what
+// is in a pool is no project's before it is managed.
 func forOperators(ctx context.Context) error {
 	if own := rpc.CallFrom(ctx).ProjectID; own != "" {
-		return fault.New(fault.Invalid, "audits are for operators, and project %s is none", own).
+		return fault.New(fault.Invalid, "this is for operators, and project %s is none", own).
 			WithField("project").WithHint("send the request without a project")
 	}
 	return nil

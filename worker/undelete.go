@@ -174,7 +174,7 @@ func (d *deletion) reviveSnapshots(tx operation.Tx) error {
 		if err != nil {
 			return err
 		}
-		s.Status = taken.Before
+		s.PreviousStatus, s.Status = volume.Deleted, taken.Before
 		if err := tx.UpdateSnapshot(&s, volume.Deleted); err != nil {
 			return err
 		}

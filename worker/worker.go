@@ -38,6 +38,7 @@ type Worker struct {
 	tuning    *tuning
 	stats     statsCache
 	batches   *batches
+	listing   chan struct{} // holds a token while a list of the pool is made
 	opened    chan struct{} // closed when the engine takes requests
 	over      chan error    // holds why this process must end, once that is known
 	troubled  chan struct{} // holds one token: an operation is held up
@@ -52,7 +53,7 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Log, told: spell.New(deps.Log, 0), health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
-		tuning: newTuning(cfg.Live),
+		tuning: newTuning(cfg.Live), listing: make(chan struct{}, 1),
 		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }
