@@ -136,7 +136,7 @@ func TestCompareAndPlan(t *testing.T) {
 		"stuck in creating":  {func(w *world) { w.Volumes[1].Status = volume.Creating; w.remove("i2") }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
 		"stuck in extending": {func(w *world) { w.Volumes[1].Status = volume.Extending; w.images[1].Size = 9 * gib }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
 		"creating":           {func(w *world) { w.Volumes[1].Status = volume.Creating; w.operate("create_volume", v2) }, nil},
-		"stuck in managing":  {func(w *world) { w.Volumes[1].Status = volume.Managing; w.images[1].Name = "theirs" }, []finding{{volume.ImageRenamed, drift, ""}, {volume.RowStuck, drift, volume.SetStatus}}},
+		"stuck in managing":  {func(w *world) { w.Volumes[1].Status = volume.Managing; w.images[1].Name = "theirs" }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
 		"not taken over":     {func(w *world) { w.Volumes[1].Status = volume.ErrorManaging; w.images[1].Name = "theirs" }, nil},
 		"stuck in unmanaging": {func(w *world) {
 			w.Volumes[1].Status, w.Volumes[1].PreviousStatus = volume.Unmanaging, volume.Available

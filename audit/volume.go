@@ -12,8 +12,7 @@ import (
 // volume compares a live row with its image.
 func (c *comparison) volume(v *volume.Volume) {
 	ref := v.Ref(c.VolumeNames)
-	if v.Status == volume.ErrorManaging {
-		c.matched[v.ImageID] = true // it was not taken over: whatever it is called is right
+	if c.notTakenOver(v) {
 		return
 	}
 	img := c.match(v, ref)
@@ -39,6 +38,23 @@ func (c *comparison) volume(v *volume.Volume) {
 	c.snapshotsOf(v, img)
 	c.settings(v, img)
 	c.clients(v, img)
+}
+
+// notTakenOver reports whether the image of the row is not the volume's yet: whatever it
+// is called is right.
+func (c *comparison) notTakenOver(v *volume.Volume) bool {
+	stuck := v.Status == volume.Managing && c.busy[v.ID] == nil
+	if !stuck && v.Status != volume.ErrorManaging {
+		return false
+	}
+	ref := v.Ref(c.VolumeNames)
+	if img := c.byID[v.ImageID]; img != nil {
+		c.matched[img.ID], ref = true, img.Ref()
+	}
+	if stuck {
+		c.stuck(v, ref)
+	}
+	return true
 }
 
 // match returns the image of the row, and finds out why if there is none to compare.

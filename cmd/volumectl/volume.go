@@ -14,7 +14,7 @@ import (
 func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
 		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(), a.volumeSet(),
-		a.volumeWhy())
+		a.volumeManage(), a.volumeManageable(), a.volumeUnmanage(), a.volumeWhy())
 }
 
 // createFlags are those of volume create.
