@@ -31,6 +31,7 @@ type arena struct {
 
 	sourceID, snapshotID string   // what others are made of
 	doomed               string   // the volume that is to be deleted
+	silent               string   // an image that cinder-volume would have left for clones
 	flattened            []string // volumes that may have no parent any more
 	checked              map[string]int64
 }

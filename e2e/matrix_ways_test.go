@@ -51,6 +51,7 @@ var ways = []struct {
 	{[]string{"create_volume_from_snapshot/clone/*/rbd.protect_snapshot"}, way{format: 1, spoil: (*cell).unprotect}},
 	{[]string{"flatten_volume/flatten/*/rbd.detach_parent"}, way{first: "%m/%f/before", tamper: (*cell).leaveDetached}},
 	{[]string{"delete_volume/trash/*/rbd.remove_image"}, way{spoil: (*cell).behead}},
+	{[]string{"manage_existing/rename/*/rbd.give_up_name"}, way{first: "manage_existing/rename/before", tamper: (*cell).leaveTwoNames}},
 	{[]string{"apply_repairs/repair/*/rbd.rename"}, way{spoil: (*cell).misname}},
 	{[]string{"apply_repairs/repair/*/rbd.remove_metadata"}, way{spoil: (*cell).misset}},
 	{[]string{"apply_repairs/repair/*/rbd.break_lock"}, way{spoil: (*cell).mislock}},
@@ -76,6 +77,11 @@ var victims = []point{
 	"revert_to_snapshot/rollback/after/rbd.rollback",
 	"create_snapshot/snapshot/after/rbd.create_snapshot",
 	"delete_snapshot/remove/before/rbd.remove_snapshot",
+	"manage_existing/rename/after/rbd.rename",
+	"manage_deleted_volume/trash/after/rbd.move_to_trash",
+	"manage_existing_snapshot/rename/after/rbd.rename_snapshot",
+	"unmanage_volume/accept/after",
+	"unmanage_snapshot/accept/after",
 }
 
 // waysTo returns the ways to a point: most have one.
