@@ -14,10 +14,10 @@ type Adopter interface {
 	// not among them, in no order, and reads no more than that. What is made or removed
 	// meanwhile may be told or not. Kind: Unavailable.
 	Images(ctx context.Context) ([]volume.Ref, error)
-	// Survey tells, as Inventory does, of the images with the ids and under the names of
-	// refs, in their order; those that are not in the pool any more are left out. A
-	// cancelled ctx interrupts it within the time of one call to the backend. Kind:
-	// Unavailable.
+	// Survey tells, as Inventory does, of the images that refs name, as Images has told
+	// them, in their order. Those that were removed since are left out; one that was
+	// renamed or moved to the trash since may be told as it was. A cancelled ctx
+	// interrupts it within the time of one call to the backend. Kind: Unavailable.
 	Survey(ctx context.Context, refs []volume.Ref, deep bool) ([]volume.Image, error)
 	// RenameVolume is Repairer's.
 	RenameVolume(ctx context.Context, v volume.Ref, to string) error

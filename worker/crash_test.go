@@ -235,7 +235,7 @@ func TestKilledAtEveryMoment(t *testing.T) {
 			s.Client = s.client(rpc.Options{Project: "p1", Timeout: time.Second}) // the dead do not answer
 			for n, died := 0, true; died && !t.Failed(); n++ {
 				s.renew()
-				s.keep = c.keep
+				s.keep, s.adopts = c.keep, true
 				process := s.prepare()
 				process.cfg.Live.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
 				process.start()

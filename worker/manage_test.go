@@ -309,32 +309,35 @@ func TestErrorManaging(t *testing.T) {
 	}
 }
 
-// adopter is what is below the fuse, for tests that take something over.
-func (d fusedDriver) adopter() driver.Adopter {
+// fusedAdopter is the driver of a process with a fuse that takes images over.
+type fusedAdopter struct{ fusedDriver }
+
+// adopter is what is below the fuse.
+func (d fusedAdopter) adopter() driver.Adopter {
 	a, _ := driver.As[driver.Adopter](d.Driver.(*recorder).Driver)
 	return a
 }
 
-func (d fusedDriver) Inventory(ctx context.Context, deep bool, each func(volume.Image, int) error) error {
+func (d fusedAdopter) Inventory(ctx context.Context, deep bool, each func(volume.Image, int) error) error {
 	return d.adopter().Inventory(ctx, deep, each)
 }
 
-func (d fusedDriver) Inspect(ctx context.Context, v volume.Ref, deep bool) ([]volume.Image, error) {
+func (d fusedAdopter) Inspect(ctx context.Context, v volume.Ref, deep bool) ([]volume.Image, error) {
 	return d.adopter().Inspect(ctx, v, deep)
 }
 
-func (d fusedDriver) Images(ctx context.Context) ([]volume.Ref, error) {
+func (d fusedAdopter) Images(ctx context.Context) ([]volume.Ref, error) {
 	return d.adopter().Images(ctx)
 }
 
-func (d fusedDriver) Survey(ctx context.Context, refs []volume.Ref, deep bool) ([]volume.Image, error) {
+func (d fusedAdopter) Survey(ctx context.Context, refs []volume.Ref, deep bool) ([]volume.Image, error) {
 	return d.adopter().Survey(ctx, refs, deep)
 }
 
-func (d fusedDriver) RenameVolume(ctx context.Context, v volume.Ref, to string) error {
+func (d fusedAdopter) RenameVolume(ctx context.Context, v volume.Ref, to string) error {
 	return aroundErr(d.fuse, "RenameVolume", func() error { return d.adopter().RenameVolume(ctx, v, to) })
 }
 
-func (d fusedDriver) RenameSnapshot(ctx context.Context, snap volume.SnapshotRef, to string) error {
+func (d fusedAdopter) RenameSnapshot(ctx context.Context, snap volume.SnapshotRef, to string) error {
 	return aroundErr(d.fuse, "RenameSnapshot", func() error { return d.adopter().RenameSnapshot(ctx, snap, to) })
 }

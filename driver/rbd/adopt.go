@@ -48,9 +48,7 @@ func (d *Driver) Survey(ctx context.Context, refs []volume.Ref, deep bool) (imag
 	err = inParallel(ctx, readers, places,
 		func(at int) (struct{}, error) {
 			img, err := d.survey(volume.Image{ID: refs[at].ImageID, Name: refs[at].Name}, deep)
-			if img != nil && !img.Trashed && img.Name == refs[at].Name {
-				found[at] = img
-			}
+			found[at] = img
 			return struct{}{}, err
 		},
 		func(struct{}) error { return nil })
