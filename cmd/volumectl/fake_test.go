@@ -42,6 +42,7 @@ type fake struct {
 
 	mu      sync.Mutex
 	volumes []volume.Volume
+	managed []rpc.ManageExistingRequest  // in their order
 	ops     map[string]*volume.Operation // by request id
 	calls   []rpc.Call
 }
@@ -120,6 +121,7 @@ func (f *fake) register() {
 	})
 	f.registerReads()
 	f.registerAudits()
+	f.registerManage()
 }
 
 func (f *fake) registerReads() {

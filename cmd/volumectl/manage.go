@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -265,12 +264,4 @@ func (a *app) snapshotUnmanage() *cobra.Command {
 			})
 		}),
 	})
-}
-
-// failed is the error of a run of which some steps failed.
-func failed(n, of int) error {
-	if n == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d of %d could not be managed", n, of)
 }

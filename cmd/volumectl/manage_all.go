@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -165,8 +166,15 @@ func (a *app) carryOutAll(ctx context.Context, service string, c change, steps [
 			return err
 		}
 	}
-	return failed(failures, tried)
+	if failures > 0 {
+		return fault.New(fault.Conflict, "%w: %d of %d", errPartly, failures, tried).
+			WithHint("what went well stays; the same command tries the rest again")
+	}
+	return nil
 }
+
+// errPartly is the error of a run of which some steps failed, which was printed.
+var errPartly = errors.New("some could not be managed")
 
 func (a *app) carryOutStep(ctx context.Context, service string, c change, s *manageStep) error {
 	if s.Action == actSnapshot {
