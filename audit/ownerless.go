@@ -10,7 +10,7 @@ import (
 // ownerless tells of an image that belongs to no live row of the service.
 func (c *comparison) ownerless(img *volume.Image) {
 	deleted := c.deleted[img.ID]
-	id, named := volume.IDIn(c.VolumeNames, strings.TrimSuffix(img.Name, silentParent))
+	id, named := volume.IDIn(c.VolumeNames, strings.TrimSuffix(img.Name, volume.SilentSuffix))
 	row := c.rows[id]
 	switch {
 	case deleted != nil && img.Trashed:
@@ -57,7 +57,7 @@ func (c *comparison) unclaimed(img *volume.Image) string {
 	switch {
 	case img.Broken != "":
 		return "the image has a volume's name, no row has its id, and it cannot be read: " + img.Broken
-	case strings.HasSuffix(img.Name, silentParent):
+	case strings.HasSuffix(img.Name, volume.SilentSuffix):
 		return "cinder-volume has left the image behind for the clones of a deleted volume"
 	default:
 		return "the image has a volume's name, and no row has its id"

@@ -246,7 +246,7 @@ func (p *planner) provenSnapshot(f *volume.Finding, row *volume.Volume) bool {
 	if f.Kind == volume.StraySnapshot {
 		return f.SnapshotID != "" && p.volumeOf[f.SnapshotID] == row.ID
 	}
-	dest, ofCinder := volume.IDIn(p.VolumeNames+cloneSuffix, f.Snapshot)
+	dest, ofCinder := volume.IDIn(p.VolumeNames+volume.CloneSnapSuffix, f.Snapshot)
 	return !ofCinder || p.rows[dest] != nil
 }
 

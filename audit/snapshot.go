@@ -43,7 +43,7 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 	f := volume.Finding{Kind: volume.StraySnapshot, VolumeID: v.ID, Image: img.Ref(), Snapshot: s.Name}
 	remove := fmt.Sprintf("remove it by hand if nobody needs it: rbd snap rm %s/%s@%s", c.Pool, img.Name, s.Name)
 	operation, ofClone := strings.CutPrefix(s.Name, clonePrefix)
-	dest, ofCinder := volume.IDIn(c.VolumeNames+cloneSuffix, s.Name)
+	dest, ofCinder := volume.IDIn(c.VolumeNames+volume.CloneSnapSuffix, s.Name)
 	switch id, ours := volume.IDIn(c.SnapshotNames, s.Name); {
 	case ofClone || ofCinder:
 		if ofClone && c.running[operation] || ofCinder && c.busy[dest] != nil || c.inUse(img, s) {
@@ -55,7 +55,7 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 		}
 	case c.unmanaged(id):
 		f.Note, f.SnapshotID, f.Message = true, id, "the snapshot was unmanaged, and left on the image"
-	case isBackup(s.Name):
+	case volume.IsBackupSnapshot(s.Name):
 		f.Note, f.Message = true, "the snapshot belongs to a backup"
 	case ours:
 		f.SnapshotID, f.Hint = id, remove

@@ -25,7 +25,8 @@ type ManageExistingRequest struct {
 	// VolumeID is the id that the volume shall have, such as that in the name of an
 	// image of cinder-volume, which then keeps its name; a new one if empty.
 	VolumeID string `json:"volume_id,omitempty"`
-	// ProjectID and UserID own the volume.
+	// ProjectID and UserID own the volume; empty for those that owned it before, if
+	// there is the record of one with its id.
 	ProjectID   string `json:"project_id,omitempty"`
 	UserID      string `json:"user_id,omitempty"`
 	Name        string `json:"name,omitempty"`

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Volume is a row of the table volumes and, in its JSON form, the volume that
@@ -39,10 +37,10 @@ type Volume struct {
 	// others; nil for one that this service has made. What a volume of this service
 	// was made from is in SnapshotID and SourceVolID.
 	AdoptedParent *ImageParent `json:"adopted_parent,omitempty"`
-	CreatedAt    time.Time `json:"created_at"`
-	UpdatedAt    time.Time `json:"updated_at,omitzero"`
-	LaunchedAt   time.Time `json:"launched_at,omitzero"`
-	TerminatedAt time.Time `json:"terminated_at,omitzero"`
+	CreatedAt     time.Time    `json:"created_at"`
+	UpdatedAt     time.Time    `json:"updated_at,omitzero"`
+	LaunchedAt    time.Time    `json:"launched_at,omitzero"`
+	TerminatedAt  time.Time    `json:"terminated_at,omitzero"`
 	// DeletedAt is set in rows that remain only as a record.
 	DeletedAt time.Time `json:"deleted_at,omitzero"`
 }
@@ -66,21 +64,21 @@ func (v *Volume) Ref(template string) Ref {
 
 // Snapshot is a row of the table snapshots.
 type Snapshot struct {
-	ID          string            `json:"id"`
-	VolumeID    string            `json:"volume_id"`
-	ProjectID   string            `json:"project_id"`
-	UserID      string            `json:"user_id"`
-	Name        string            `json:"name"`
-	Description string            `json:"description,omitempty"`
-	Status      Status            `json:"status"`
+	ID          string `json:"id"`
+	VolumeID    string `json:"volume_id"`
+	ProjectID   string `json:"project_id"`
+	UserID      string `json:"user_id"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Status      Status `json:"status"`
 	// PreviousStatus is the one before, once it has changed.
-	PreviousStatus Status `json:"previous_status,omitempty"`
-	Progress    string            `json:"progress"`    // "0%" or "100%", as in Cinder
-	VolumeSize  int64             `json:"volume_size"` // GiB, when it was taken
-	Metadata    map[string]string `json:"metadata,omitempty"`
-	CreatedAt   time.Time         `json:"created_at"`
-	UpdatedAt   time.Time         `json:"updated_at,omitzero"`
-	DeletedAt   time.Time         `json:"deleted_at,omitzero"`
+	PreviousStatus Status            `json:"previous_status,omitempty"`
+	Progress       string            `json:"progress"`    // "0%" or "100%", as in Cinder
+	VolumeSize     int64             `json:"volume_size"` // GiB, when it was taken
+	Metadata       map[string]string `json:"metadata,omitempty"`
+	CreatedAt      time.Time         `json:"created_at"`
+	UpdatedAt      time.Time         `json:"updated_at,omitzero"`
+	DeletedAt      time.Time         `json:"deleted_at,omitzero"`
 }
 
 // Unmanaged reports whether the row is the record of a snapshot that was left on its
@@ -96,20 +94,6 @@ func (s *Snapshot) Ref(of Ref, template string) SnapshotRef {
 // expand puts id into a name template. It does not use fmt for the template:
 // an operator's stray verb must not end up in an image name.
 func expand(template, id string) string { return strings.Replace(template, "%s", id, 1) }
-
-// IDIn returns the id in a name that was made by template: ok is false for any other
-// name, and for one whose id is no UUID in lower case.
-func IDIn(template, name string) (id string, ok bool) {
-	before, after, found := strings.Cut(template, "%s")
-	if !found || len(name) < len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
-		return "", false
-	}
-	id = name[len(before) : len(name)-len(after)]
-	if u, err := uuid.Parse(id); err != nil || u.String() != id {
-		return "", false
-	}
-	return id, true
-}
 
 // Ref names a volume on its backend.
 type Ref struct {

@@ -107,7 +107,7 @@ func alreadyManaged(v *volume.Volume) *fault.Error {
 }
 
 // insertManaged writes the row of the volume. Where there is the record of one of that
-// id whose image is not ours any more, it is that volume again.
+// id whose image is not ours any more, it is that volume again, of the same project.
 func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 	zone := a.AvailabilityZone
 	if zone == "" {
@@ -131,7 +131,7 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 	case record.ImageID != "":
 		return fault.New(fault.Conflict, "volume %s was deleted, and its image is not purged yet", a.VolumeID).
 			WithField("volume_id").WithHint("give the image another id; or see volumectl volume why %s", a.VolumeID)
-	case record.ProjectID != a.ProjectID:
+	case a.ProjectID != "" && a.ProjectID != record.ProjectID:
 		return fault.New(fault.Conflict, "volume %s was one of another project", a.VolumeID).
 			WithField("volume_id").WithHint("give the image another id, or the volume to the project that had it")
 	case len(a.Metadata) > 0:
@@ -139,6 +139,9 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 			WithField("metadata").WithHint("leave the metadata out")
 	}
 	row.PreviousStatus, row.Metadata, row.CreatedAt = record.Status, record.Metadata, record.CreatedAt
+	if row.ProjectID = record.ProjectID; row.UserID == "" {
+		row.UserID = record.UserID
+	}
 	return tx.UpdateVolume(&row, volume.Deleted)
 }
 

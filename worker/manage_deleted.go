@@ -37,10 +37,10 @@ func (w *Worker) manageDeleted() operation.Method[adoption] {
 }
 
 func (w *Worker) acceptManageDeleted(tx operation.Tx, op *volume.Operation, a *adoption) error {
-	name, silent := strings.CutSuffix(a.SourceName, silentParent)
+	name, silent := strings.CutSuffix(a.SourceName, volume.SilentSuffix)
 	id, named := volume.IDIn(w.cfg.VolumeNameTemplate, name)
 	if !silent || !named {
-		return fault.New(fault.Invalid, "%s is no image of a deleted volume: those are named %s%s", a.SourceName, w.nameOf("ID"), silentParent).
+		return fault.New(fault.Invalid, "%s is no image of a deleted volume: those are named %s%s", a.SourceName, w.nameOf("ID"), volume.SilentSuffix).
 			WithField("source_name")
 	}
 	if a.VolumeID != "" && a.VolumeID != id {
@@ -80,7 +80,7 @@ func (w *Worker) lineage(ctx context.Context, volumeID string, parent *volume.Im
 		if v := &rows[i]; !v.Deleted() && w.here(v, "") == nil {
 			return &dropping{
 				SourceVolID: v.ID,
-				Snapshot:    volume.SnapshotRef{Volume: v.Ref(w.cfg.VolumeNameTemplate), Name: w.nameOf(volumeID) + cloneSuffix},
+				Snapshot:    volume.SnapshotRef{Volume: v.Ref(w.cfg.VolumeNameTemplate), Name: w.nameOf(volumeID) + volume.CloneSnapSuffix},
 			}, nil
 		}
 	}

@@ -75,7 +75,7 @@ func (w *Worker) fit(ctx context.Context, a *adoption) error {
 	if f := hindrance(&a.image, ours); f != nil {
 		return f
 	}
-	silent := strings.HasSuffix(a.image.Name, silentParent)
+	silent := strings.HasSuffix(a.image.Name, volume.SilentSuffix)
 	switch {
 	case a.AsDeleted:
 		if other := keptSnapshot(&a.image, w.cfg.VolumeNameTemplate); other != "" {
@@ -112,27 +112,15 @@ func hindrance(img *volume.Image, ours []string) *fault.Error {
 	return nil
 }
 
-// Names that cinder-volume gives.
-const (
-	silentParent = ".deleted"    // ends the name of the image of a deleted volume that clones need
-	cloneSuffix  = ".clone_snap" // ends the name of a snapshot taken for a clone
-)
-
 // keptSnapshot returns a snapshot of the image that somebody may want to keep: one that
 // was taken neither for a clone nor by a backup. It is empty for none.
 func keptSnapshot(img *volume.Image, template string) string {
 	for _, s := range img.Snapshots {
-		if _, ofClone := volume.IDIn(template+cloneSuffix, s.Name); !ofClone && !isBackup(s.Name) {
+		if _, ofClone := volume.IDIn(template+volume.CloneSnapSuffix, s.Name); !ofClone && !volume.IsBackupSnapshot(s.Name) {
 			return s.Name
 		}
 	}
 	return ""
-}
-
-// isBackup reports whether a snapshot belongs to an incremental backup.
-func isBackup(name string) bool {
-	rest, ok := strings.CutPrefix(name, "backup.")
-	return ok && strings.Contains(rest, ".snap.")
 }
 
 // recordManaged writes the image into the row, unless it is another volume's.

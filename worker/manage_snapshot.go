@@ -106,11 +106,11 @@ func (w *Worker) unmanagedSnapshot(tx operation.Tx, a *snapshotAdoption) error {
 
 // servesOthers says what a snapshot of that name serves, empty for nothing that is known.
 func (w *Worker) servesOthers(name string) string {
-	_, ofClone := volume.IDIn(w.cfg.VolumeNameTemplate+cloneSuffix, name)
+	_, ofClone := volume.IDIn(w.cfg.VolumeNameTemplate+volume.CloneSnapSuffix, name)
 	switch {
 	case ofClone || strings.HasPrefix(name, cloneSnapshotName("")):
 		return "used for clone snap"
-	case isBackup(name):
+	case volume.IsBackupSnapshot(name):
 		return "used for volume backup"
 	}
 	return ""

@@ -82,8 +82,12 @@ func TestManageAndUnmanage(t *testing.T) {
 	}
 	_, err = s.operator().ManageExisting(t.Context(), s.host, rpc.ManageExistingRequest{SourceName: image(v), VolumeID: v.ID, ProjectID: "p2"}, wait())
 	_ = wantKind(t, err, fault.Conflict, "volume_id")
-	back := s.manage(rpc.ManageExistingRequest{SourceName: image(v), VolumeID: v.ID, ProjectID: "p1", Name: "again"})
-	if back.ID != v.ID || back.ImageID != id || back.Status != volume.Available || back.Name != "again" || back.Deleted() || back.Metadata["k"] != "v" {
+	_, err = s.UndeleteVolume(t.Context(), s.host, rpc.UndeleteVolumeRequest{VolumeID: v.ID}, wait())
+	if f := wantKind(t, err, fault.Conflict, ""); !strings.Contains(f.Message, "unmanaged") {
+		t.Error(f)
+	}
+	back := s.manage(rpc.ManageExistingRequest{SourceName: image(v), VolumeID: v.ID, Name: "again"})
+	if back.ProjectID != "p1" || back.UserID != "u2" || back.ID != v.ID || back.ImageID != id || back.Status != volume.Available || back.Name != "again" || back.Deleted() || back.Metadata["k"] != "v" {
 		t.Errorf("managed again: %+v", back)
 	}
 	again := must[rpc.SnapshotReply](t)(s.operator().ManageExistingSnapshot(t.Context(), s.host, rpc.ManageExistingSnapshotRequest{

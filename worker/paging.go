@@ -87,3 +87,14 @@ func (p paging) cut(places []place) (page []place, next string) {
 	}
 	return page, next
 }
+
+// checkSort refuses an order that no list has.
+func checkSort(key, dir string) error {
+	if !slices.Contains([]string{"", rpc.SortByReference, rpc.SortBySize}, key) {
+		return fault.New(fault.Invalid, "sort_key %q is neither %s nor %s", key, rpc.SortByReference, rpc.SortBySize).WithField("sort_key")
+	}
+	if !slices.Contains([]string{"", rpc.Ascending, rpc.Descending}, dir) {
+		return fault.New(fault.Invalid, "sort_dir %q is neither %s nor %s", dir, rpc.Ascending, rpc.Descending).WithField("sort_dir")
+	}
+	return nil
+}

@@ -34,7 +34,7 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 					return waitOut(err)
 				}
 				d.drop, err = w.lineage(ctx, d.VolumeID, d.Parent)
-				return err
+				return waitOut(err)
 			}},
 		},
 		Finish: finishPurge,

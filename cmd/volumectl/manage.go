@@ -64,6 +64,9 @@ deleted ones, and snapshots. --plan only tells what that would be.`,
 	flags.BoolVar(&f.plan, "plan", false, "with --all: only tell what would be done")
 	_ = cmd.MarkFlagRequired("backend")
 	cmd.MarkFlagsMutuallyExclusive("id", "keep-id", "as-deleted", "all")
+	for _, one := range []string{"name", "image-id", "size"} {
+		cmd.MarkFlagsMutuallyExclusive(one, "all")
+	}
 	prepare := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		switch {
