@@ -29,6 +29,7 @@ type creation struct {
 	// deep tells that the chain has to become shorter first, apart that the volume is
 	// flattened before anybody is told of it; see depth.go.
 	deep, apart bool
+	drop        *dropping // what the source held in a parent that cinder-volume made it from
 	// later tells that the services that live can read flattens in the background.
 	later bool
 
@@ -163,6 +164,7 @@ func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, e
 	if lost != nil {
 		return lost
 	}
+	dropLineage(t, c.drop, nil) // whatever became of the clone
 	v.PreviousStatus = v.Status
 	switch {
 	case err == nil:
