@@ -3,7 +3,6 @@ package volumed_test
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -15,10 +14,9 @@ func TestGuaranteesNameTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile("`([a-z0-9/]+)\\.(Test[A-Za-z0-9]+)(?:/([a-z_]+))?`")
 	rows := map[string]bool{}
 	for line := range strings.Lines(string(page)) {
-		tests := named.FindAllStringSubmatch(line, -1)
+		tests := testNames.FindAllStringSubmatch(line, -1)
 		if id, isRow := strings.CutPrefix(line, "| F"); isRow {
 			rows[id[:2]] = true
 			if len(tests) == 0 && !strings.Contains(line, "*Not yet:*") {

@@ -115,7 +115,13 @@ func TestCompareAndPlan(t *testing.T) {
 		"flattened":                {func(w *world) { w.images[1].Parent = nil }, nil},
 		"other parent":             {func(w *world) { w.images[1].Parent.ImageID = "i3" }, []finding{{volume.ParentDiffers, drift, ""}}},
 		"parent elsewhere":         {func(w *world) { w.images[1].Parent.Pool = "pool id 9" }, []finding{{volume.ParentDiffers, drift, ""}}},
-		"parent of none":           {func(w *world) { w.Volumes[1].SnapshotID = "" }, []finding{{volume.ParentDiffers, drift, ""}}},
+		"parent, as adopted": {func(w *world) {
+			w.Volumes[1].SnapshotID, w.Volumes[1].AdoptedParent = "", &volume.ImageParent{ImageID: "i1", SnapshotID: 7}
+		}, nil},
+		"parent, other than adopted": {func(w *world) {
+			w.Volumes[1].SnapshotID, w.Volumes[1].AdoptedParent = "", &volume.ImageParent{ImageID: "i1", SnapshotID: 8}
+		}, []finding{{volume.ParentDiffers, drift, ""}}},
+		"parent of none": {func(w *world) { w.Volumes[1].SnapshotID = "" }, []finding{{volume.ParentDiffers, drift, ""}}},
 		"image elsewhere": {func(w *world) {
 			w.Volumes[1].SnapshotID, w.images[1].Parent.Pool = "", "pool id 9"
 			w.Volumes[1].ImageMetadata = map[string]string{volume.ImageURL: "rbd://fsid/images/debian/snap"}
@@ -141,14 +147,26 @@ func TestCompareAndPlan(t *testing.T) {
 		"stuck in uploading": {func(w *world) {
 			w.Volumes[1].Status, w.Volumes[1].PreviousStatus = volume.Uploading, volume.InUse
 		}, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
-		"creating":            {func(w *world) { w.Volumes[1].Status = volume.Creating; w.operate("create_volume", v2) }, nil},
-		"snapshot missing":    {func(w *world) { w.images[0].Snapshots = nil }, []finding{{volume.SnapshotMissing, drift, volume.SetStatus}}},
-		"snapshot stuck":      {func(w *world) { w.Snapshots[0].Status = volume.Deleting }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
-		"snapshot in error":   {func(w *world) { w.images[0].Snapshots, w.Snapshots[0].Status = nil, volume.Error }, nil},
-		"stray snapshot":      {func(w *world) { w.snapshot("by-hand", false) }, []finding{{volume.StraySnapshot, drift, ""}}},
-		"unknown snapshot":    {func(w *world) { w.snapshot("snapshot-"+s2, false) }, []finding{{volume.StraySnapshot, drift, ""}}},
-		"deleted snapshot":    {func(w *world) { w.snapshot("snapshot-"+s2, false); w.PastSnapshots[s2] = volume.Snapshot{VolumeID: v1} }, []finding{{volume.StraySnapshot, drift, volume.RemoveSnapshot}}},
-		"another's snapshot":  {func(w *world) { w.snapshot("snapshot-"+s2, false); w.PastSnapshots[s2] = volume.Snapshot{VolumeID: v2} }, []finding{{volume.StraySnapshot, drift, ""}}},
+		"creating":           {func(w *world) { w.Volumes[1].Status = volume.Creating; w.operate("create_volume", v2) }, nil},
+		"snapshot missing":   {func(w *world) { w.images[0].Snapshots = nil }, []finding{{volume.SnapshotMissing, drift, volume.SetStatus}}},
+		"snapshot stuck":     {func(w *world) { w.Snapshots[0].Status = volume.Deleting }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"snapshot in error":  {func(w *world) { w.images[0].Snapshots, w.Snapshots[0].Status = nil, volume.Error }, nil},
+		"stray snapshot":     {func(w *world) { w.snapshot("by-hand", false) }, []finding{{volume.StraySnapshot, drift, ""}}},
+		"unknown snapshot":   {func(w *world) { w.snapshot("snapshot-"+s2, false) }, []finding{{volume.StraySnapshot, drift, ""}}},
+		"deleted snapshot":   {func(w *world) { w.snapshot("snapshot-"+s2, false); w.PastSnapshots[s2] = volume.Snapshot{VolumeID: v1} }, []finding{{volume.StraySnapshot, drift, volume.RemoveSnapshot}}},
+		"another's snapshot": {func(w *world) { w.snapshot("snapshot-"+s2, false); w.PastSnapshots[s2] = volume.Snapshot{VolumeID: v2} }, []finding{{volume.StraySnapshot, drift, ""}}},
+		"stuck in managing":  {func(w *world) { w.Volumes[1].Status = volume.Managing; w.images[1].Name = "theirs" }, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"not taken over":     {func(w *world) { w.Volumes[1].Status = volume.ErrorManaging; w.images[1].Name = "theirs" }, nil},
+		"stuck in unmanaging": {func(w *world) {
+			w.Volumes[1].Status, w.Volumes[1].PreviousStatus = volume.Unmanaging, volume.Available
+		}, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"snapshot stuck in unmanaging": {func(w *world) {
+			w.Snapshots[0].Status, w.Snapshots[0].PreviousStatus = volume.Unmanaging, volume.Available
+		}, []finding{{volume.RowStuck, drift, volume.SetStatus}}},
+		"unmanaged snapshot": {func(w *world) {
+			w.snapshot("snapshot-"+s2, false)
+			w.PastSnapshots[s2] = volume.Snapshot{VolumeID: v1, DeletedAt: noon, PreviousStatus: volume.Unmanaging}
+		}, []finding{{volume.StraySnapshot, note, ""}}},
 		"backup":              {func(w *world) { w.snapshot("backup."+s2+".snap.1700000000.1", false) }, []finding{{volume.StraySnapshot, note, ""}}},
 		"clone snapshot":      {func(w *world) { w.snapshot("volumed-clone-"+s2, false) }, []finding{{volume.StrayCloneSnapshot, drift, volume.RemoveSnapshot}}},
 		"clone running":       {func(w *world) { w.snapshot("volumed-clone-"+o1, false) }, nil},
@@ -169,7 +187,12 @@ func TestCompareAndPlan(t *testing.T) {
 			w.PastVolumes[v2] = w.Volumes[1]
 			w.Volumes = w.Volumes[:1]
 		}, nil},
-		"in another pool":      {func(w *world) { w.Volumes[1].Host = host + "#other"; w.remove("i2") }, nil},
+		"in another pool": {func(w *world) { w.Volumes[1].Host = host + "#other"; w.remove("i2") }, nil},
+		"unmanaged": {func(w *world) {
+			v := w.Volumes[1]
+			v.ImageID, v.Status, v.PreviousStatus, v.DeletedAt = "", volume.Deleted, volume.Unmanaging, noon
+			w.PastVolumes[v2], w.Volumes = v, w.Volumes[:1]
+		}, []finding{{volume.ForeignImage, note, ""}}},
 		"foreign":              {func(w *world) { w.images = append(w.images, volume.Image{ID: "x", Name: "theirs"}) }, []finding{{volume.ForeignImage, drift, ""}}},
 		"foreign in the trash": {func(w *world) { w.images = append(w.images, volume.Image{ID: "x", Name: "theirs", Trashed: true}) }, []finding{{volume.ForeignImage, drift, ""}}},
 		"foreign, shared pool": {func(w *world) {

@@ -12,7 +12,7 @@ import (
 // them.
 func Foreign(img *volume.Image, named []string) (names []string) {
 	for _, s := range img.Snapshots {
-		forClone := strings.HasPrefix(s.Name, clonePrefix) || strings.HasSuffix(s.Name, cloneSuffix)
+		forClone := strings.HasPrefix(s.Name, clonePrefix) || strings.HasSuffix(s.Name, volume.CloneSnapSuffix)
 		if !forClone && !slices.Contains(named, s.Name) {
 			names = append(names, s.Name)
 		}

@@ -10,7 +10,7 @@ import (
 // ownerless tells of an image that belongs to no live row of the service.
 func (c *comparison) ownerless(img *volume.Image) {
 	deleted := c.deleted[img.ID]
-	id, named := idIn(c.VolumeNames, strings.TrimSuffix(img.Name, silentParent))
+	id, named := volume.IDIn(c.VolumeNames, strings.TrimSuffix(img.Name, volume.SilentSuffix))
 	row := c.rows[id]
 	switch {
 	case deleted != nil && img.Trashed:
@@ -21,6 +21,10 @@ func (c *comparison) ownerless(img *volume.Image) {
 		})
 	case named && row != nil && !row.Deleted() && !c.ours(row):
 		// It is another service's, which audits it.
+	case row != nil && row.Unmanaged() && img.Name == row.Ref(c.VolumeNames).Name:
+		c.found(volume.Finding{
+			Kind: volume.ForeignImage, Note: true, VolumeID: id, Image: img.Ref(), Message: "the volume was unmanaged, and its image left to others",
+		})
 	case named && c.busy[id] != nil:
 		c.found(volume.Finding{Kind: volume.RowMissing, VolumeID: id, Image: img.Ref()})
 	case named && img.Trashed:
@@ -53,7 +57,7 @@ func (c *comparison) unclaimed(img *volume.Image) string {
 	switch {
 	case img.Broken != "":
 		return "the image has a volume's name, no row has its id, and it cannot be read: " + img.Broken
-	case strings.HasSuffix(img.Name, silentParent):
+	case strings.HasSuffix(img.Name, volume.SilentSuffix):
 		return "cinder-volume has left the image behind for the clones of a deleted volume"
 	default:
 		return "the image has a volume's name, and no row has its id"

@@ -134,6 +134,8 @@ func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Ima
 				to = volume.ErrorDeleting
 			case volume.Restoring: // it was only read
 				to = volume.Available
+			case volume.Unmanaging: // nothing was touched
+				to = s.PreviousStatus
 			}
 		}
 		return p.markSnapshot(f, img, to)
@@ -142,6 +144,7 @@ func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Ima
 		volume.Creating: volume.Error, volume.Downloading: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
 		volume.Reverting: volume.Error, volume.Uploading: row.PreviousStatus,
 		volume.Retyping: volume.Available, volume.Maintenance: volume.Available,
+		volume.Managing: volume.ErrorManaging, volume.Unmanaging: row.PreviousStatus,
 	}[row.Status]
 	if !row.Status.CanBecome(to) {
 		return nil
@@ -245,7 +248,7 @@ func (p *planner) provenSnapshot(f *volume.Finding, row *volume.Volume) bool {
 	if f.Kind == volume.StraySnapshot {
 		return f.SnapshotID != "" && p.volumeOf[f.SnapshotID] == row.ID
 	}
-	dest, ofCinder := idIn(p.VolumeNames+cloneSuffix, f.Snapshot)
+	dest, ofCinder := volume.IDIn(p.VolumeNames+volume.CloneSnapSuffix, f.Snapshot)
 	return !ofCinder || p.rows[dest] != nil
 }
 

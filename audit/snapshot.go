@@ -43,8 +43,8 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 	f := volume.Finding{Kind: volume.StraySnapshot, VolumeID: v.ID, Image: img.Ref(), Snapshot: s.Name}
 	remove := fmt.Sprintf("remove it by hand if nobody needs it: rbd snap rm %s/%s@%s", c.Pool, img.Name, s.Name)
 	operation, ofClone := strings.CutPrefix(s.Name, clonePrefix)
-	dest, ofCinder := idIn(c.VolumeNames+cloneSuffix, s.Name)
-	switch id, ours := idIn(c.SnapshotNames, s.Name); {
+	dest, ofCinder := volume.IDIn(c.VolumeNames+volume.CloneSnapSuffix, s.Name)
+	switch id, ours := volume.IDIn(c.SnapshotNames, s.Name); {
 	case ofClone || ofCinder:
 		if ofClone && c.running[operation] || ofCinder && c.busy[dest] != nil || c.inUse(img, s) {
 			return
@@ -53,7 +53,9 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 		if ofCinder {
 			f.Hint = remove
 		}
-	case isBackup(s.Name):
+	case c.unmanaged(id):
+		f.Note, f.SnapshotID, f.Message = true, id, "the snapshot was unmanaged, and left on the image"
+	case volume.IsBackupSnapshot(s.Name):
 		f.Note, f.Message = true, "the snapshot belongs to a backup"
 	case ours:
 		f.SnapshotID, f.Hint = id, remove
@@ -65,6 +67,12 @@ func (c *comparison) stray(v *volume.Volume, img *volume.Image, s volume.ImageSn
 		f.Message, f.Hint = "nobody of this service took the snapshot", remove
 	}
 	c.found(f)
+}
+
+// unmanaged reports whether the snapshot of the id was left to others.
+func (c *comparison) unmanaged(id string) bool {
+	s := c.PastSnapshots[id]
+	return s.Unmanaged()
 }
 
 // inUse reports whether clones hold a snapshot that was taken for them: those of

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/volumed/volumed/volume"
 )
 
@@ -64,45 +62,21 @@ func Unknown(t Tables, images []volume.Image) (volumes, snapshots []string) {
 	}
 	for _, img := range images {
 		if !named[img.Name] {
-			id, _ := idIn(t.VolumeNames, strings.TrimSuffix(img.Name, silentParent))
+			id, _ := volume.IDIn(t.VolumeNames, strings.TrimSuffix(img.Name, volume.SilentSuffix))
 			ask(&volumes, id)
 		}
 		for _, s := range img.Snapshots {
-			id, _ := idIn(t.SnapshotNames, s.Name)
+			id, _ := volume.IDIn(t.SnapshotNames, s.Name)
 			ask(&snapshots, id)
-			id, _ = idIn(t.VolumeNames+cloneSuffix, s.Name)
+			id, _ = volume.IDIn(t.VolumeNames+volume.CloneSnapSuffix, s.Name)
 			ask(&volumes, id)
 		}
 	}
 	return volumes, snapshots
 }
 
-// Names that cinder-volume and this service give to what they make for clones, and
-// that its backups use.
+// Names that this service gives to what it makes for clones, and to settings.
 const (
-	silentParent   = ".deleted"       // ends the name of a deleted image that clones still need
-	cloneSuffix    = ".clone_snap"    // ends the name of a snapshot taken for a clone
-	clonePrefix    = "volumed-clone-" // begins it, before the id of the operation
-	backupPrefix   = "backup."        // of an incremental backup: backup.<id>.snap.<time>
-	backupInfix    = ".snap."
-	settingsPrefix = "conf_" // begins the metadata keys that are settings of an image
+	clonePrefix    = "volumed-clone-" // begins the name of a snapshot taken for a clone, before the id of the operation
+	settingsPrefix = "conf_"          // begins the metadata keys that are settings of an image
 )
-
-// idIn returns the id that a name made by the template holds.
-func idIn(template, name string) (id string, ok bool) {
-	before, after, found := strings.Cut(template, "%s")
-	if !found || len(name) < len(before)+len(after) || !strings.HasPrefix(name, before) || !strings.HasSuffix(name, after) {
-		return "", false
-	}
-	id = name[len(before) : len(name)-len(after)]
-	if u, err := uuid.Parse(id); err != nil || u.String() != id {
-		return "", false
-	}
-	return id, true
-}
-
-// isBackup reports whether a snapshot belongs to a backup.
-func isBackup(name string) bool {
-	rest, ok := strings.CutPrefix(name, backupPrefix)
-	return ok && strings.Contains(rest, backupInfix)
-}

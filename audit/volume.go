@@ -12,6 +12,9 @@ import (
 // volume compares a live row with its image.
 func (c *comparison) volume(v *volume.Volume) {
 	ref := v.Ref(c.VolumeNames)
+	if c.notTakenOver(v) {
+		return
+	}
 	img := c.match(v, ref)
 	if v.Status.Transient() && c.busy[v.ID] == nil {
 		if img != nil {
@@ -35,6 +38,23 @@ func (c *comparison) volume(v *volume.Volume) {
 	c.snapshotsOf(v, img)
 	c.settings(v, img)
 	c.clients(v, img)
+}
+
+// notTakenOver reports whether the image of the row is not the volume's yet: whatever it
+// is called is right.
+func (c *comparison) notTakenOver(v *volume.Volume) bool {
+	stuck := v.Status == volume.Managing && c.busy[v.ID] == nil
+	if !stuck && v.Status != volume.ErrorManaging {
+		return false
+	}
+	ref := v.Ref(c.VolumeNames)
+	if img := c.byID[v.ImageID]; img != nil {
+		c.matched[img.ID], ref = true, img.Ref()
+	}
+	if stuck {
+		c.stuck(v, ref)
+	}
+	return true
 }
 
 // match returns the image of the row, and finds out why if there is none to compare.
@@ -126,9 +146,10 @@ func (c *comparison) size(v *volume.Volume, img *volume.Image) {
 }
 
 // parent compares what the row says the volume was made from with what its image
-// depends on. One that depends on nothing is right: it may have been flattened.
+// depends on. One that depends on nothing is right: it may have been flattened. So is
+// what it depended on when it was taken over from others.
 func (c *comparison) parent(v *volume.Volume, img *volume.Image) {
-	if img.Parent == nil {
+	if img.Parent == nil || v.AdoptedParent != nil && *v.AdoptedParent == *img.Parent {
 		return
 	}
 	source := v.SourceVolID

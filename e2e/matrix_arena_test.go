@@ -34,6 +34,7 @@ type arena struct {
 
 	sourceID, snapshotID string   // what others are made of
 	doomed               string   // the volume that is to be deleted
+	silent               string   // an image that cinder-volume would have left for clones
 	flattened            []string // volumes that may have no parent any more
 
 	imageDir           string // where images may be read and written

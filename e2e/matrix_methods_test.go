@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/ceph/go-ceph/rbd"
 	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/rpc"
@@ -285,6 +286,65 @@ var methods = map[string]method{
 			}
 		},
 	},
+	"manage_existing": {
+		first: "inspect", last: "grow", volumes: 1,
+		cancelled: func(c *cell) { c.must(rbd.RemoveImage(c.pool.io, theirs)) },
+		prepare: func(a *arena) ask {
+			a.pool.create(a.t, theirs, 3<<29)
+			return a.asksToManage(rpc.ManageExistingRequest{SourceName: theirs})
+		},
+	},
+	"manage_deleted_volume": { // and the purge that follows it
+		first: "inspect", last: "trash",
+		cancelled: func(c *cell) { c.must(rbd.RemoveImage(c.pool.io, c.silent)) },
+		prepare: func(a *arena) ask {
+			a.silent = "volume-" + uuid.NewString() + ".deleted"
+			a.pool.create(a.t, a.silent, volume.GiB)
+			return a.asksToManage(rpc.ManageExistingRequest{SourceName: a.silent, AsDeleted: true})
+		},
+	},
+	"manage_existing_snapshot": {
+		first: "inspect", last: "rename", snapshots: 1,
+		cancelled: func(c *cell) {
+			c.pool.change(c.t, c.sourceID, func(img *rbd.Image) error { return img.GetSnapshot(theirs).Remove() })
+		},
+		prepare: func(a *arena) ask {
+			req := rpc.ManageExistingSnapshotRequest{VolumeID: a.source(), SourceName: theirs}
+			a.pool.change(a.t, req.VolumeID, func(img *rbd.Image) error {
+				_, err := img.CreateSnapshot(theirs)
+				return err
+			})
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.ManageExistingSnapshot(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"unmanage_volume": {
+		volumes: -1,
+		check:   func(c *cell) { c.must(rbd.RemoveImage(c.pool.io, "volume-"+c.volumeID())) },
+		prepare: func(a *arena) ask {
+			req := rpc.DeleteVolumeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID, UnmanageOnly: true}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.DeleteVolume(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
+	"unmanage_snapshot": {
+		snapshots: -1,
+		check: func(c *cell) {
+			name := "snapshot-" + c.volumeID()
+			c.pool.change(c.t, c.sourceID, func(img *rbd.Image) error { return img.GetSnapshot(name).Remove() })
+		},
+		prepare: func(a *arena) ask {
+			req := rpc.DeleteSnapshotRequest{SnapshotID: a.createSnapshot(a.source()).ID, UnmanageOnly: true}
+			return func(o rpc.CallOptions) (*volume.Operation, error) {
+				reply, err := a.client.DeleteSnapshot(a.group.Context(), a.backend(0), req, o)
+				return reply.Operation, err
+			}
+		},
+	},
 	"audit_backend": {
 		first: "compare", last: "compare",
 		prepare: func(a *arena) ask {
@@ -318,6 +378,16 @@ var methods = map[string]method{
 func (a *arena) asksForVolume(req rpc.CreateVolumeRequest) ask {
 	return func(o rpc.CallOptions) (*volume.Operation, error) {
 		reply, err := a.client.CreateVolume(a.group.Context(), a.backend(0), req, o)
+		return reply.Operation, err
+	}
+}
+
+// theirs is what others call an image, or a snapshot, of theirs.
+const theirs = "theirs"
+
+func (a *arena) asksToManage(req rpc.ManageExistingRequest) ask {
+	return func(o rpc.CallOptions) (*volume.Operation, error) {
+		reply, err := a.client.ManageExisting(a.group.Context(), a.backend(0), req, o)
 		return reply.Operation, err
 	}
 }

@@ -175,6 +175,16 @@ func (p *pool) change(t *testing.T, volumeID string, f func(*rbd.Image) error) {
 	}
 }
 
+// create makes an image, as others do.
+func (p *pool) create(t *testing.T, name string, size uint64) {
+	t.Helper()
+	opts := rbd.NewRbdImageOptions()
+	defer opts.Destroy()
+	if err := rbd.CreateImage(p.io, name, size, opts); err != nil {
+		t.Fatalf("create %s: %v", name, err)
+	}
+}
+
 // write writes something into three objects of a volume.
 func (p *pool) write(t *testing.T, volumeID string) {
 	t.Helper()
@@ -339,6 +349,12 @@ func (c *cell) behead() {
 	id := c.pool.images(c.t)[name]
 	c.must(c.pool.io.Delete("rbd_header." + id))
 	c.must(c.pool.io.RmOmapKeys("rbd_directory", []string{"name_" + name, "id_" + id}))
+}
+
+// leaveTwoNames leaves the first thing that librbd does to rename an image.
+func (c *cell) leaveTwoNames() {
+	c.t.Helper()
+	c.must(c.pool.io.WriteFull("rbd_id.volume-"+c.volumeID(), encoded(c.pool.images(c.t)[theirs])))
 }
 
 // unprotect makes of the snapshot one that was taken for clones of format 2.

@@ -56,6 +56,7 @@ var ways = []struct {
 	{[]string{"create_volume_from_image/import/*/rbd.discard"}, way{first: "create_volume_from_image/import/after"}},
 	{[]string{"*/import/*/qemu.import", "copy_volume_to_image/copy/*/qemu.export"}, way{spoil: (*cell).inQCOW2}},
 	{[]string{"delete_volume/trash/*/rbd.remove_image"}, way{spoil: (*cell).behead}},
+	{[]string{"manage_existing/rename/*/rbd.give_up_name"}, way{first: "manage_existing/rename/before", tamper: (*cell).leaveTwoNames}},
 	{[]string{"apply_repairs/repair/*/rbd.rename"}, way{spoil: (*cell).misname}},
 	{[]string{"apply_repairs/repair/*/rbd.remove_metadata"}, way{spoil: (*cell).misset}},
 	{[]string{"apply_repairs/repair/*/rbd.break_lock"}, way{spoil: (*cell).mislock}},
@@ -87,6 +88,11 @@ var victims = []point{
 	"copy_volume_to_image/copy/before",
 	"create_snapshot/snapshot/after/rbd.create_snapshot",
 	"delete_snapshot/remove/before/rbd.remove_snapshot",
+	"manage_existing/rename/after/rbd.rename",
+	"manage_deleted_volume/trash/after/rbd.move_to_trash",
+	"manage_existing_snapshot/rename/after/rbd.rename_snapshot",
+	"unmanage_volume/accept/after",
+	"unmanage_snapshot/accept/after",
 }
 
 // waysTo returns the ways to a point: most have one.

@@ -29,7 +29,9 @@ type answer struct {
 }
 
 // Gather is prometheus.Gatherer's.
-func (a answer) Gather() ([]*dto.MetricFamily, error) { return slices.Collect(maps.Values(a.families)), nil }
+func (a answer) Gather() ([]*dto.MetricFamily, error) {
+	return slices.Collect(maps.Values(a.families)), nil
+}
 
 // scrapeTimeout is what a worker gets to answer. All are asked at once, so it
 // bounds the whole page: Prometheus gives that 10 s by default.

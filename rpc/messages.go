@@ -97,6 +97,9 @@ type DeleteVolumeRequest struct {
 	// Cascade deletes the snapshots of the volume with it; without it a volume that
 	// has some is refused.
 	Cascade bool `json:"cascade,omitempty"`
+	// UnmanageOnly takes only the rows away and leaves the image as it is, to others;
+	// for callers without a project.
+	UnmanageOnly bool `json:"unmanage_only,omitempty"`
 }
 
 // UndeleteVolumeRequest asks for a deleted volume to be as it was.
@@ -155,6 +158,9 @@ type CreateSnapshotRequest struct {
 // DeleteSnapshotRequest asks for the end of a snapshot.
 type DeleteSnapshotRequest struct {
 	SnapshotID string `json:"snapshot_id"`
+	// UnmanageOnly takes only the row away and leaves the snapshot on the image; for
+	// callers without a project.
+	UnmanageOnly bool `json:"unmanage_only,omitempty"`
 }
 
 // ConnectionRequest asks how a host reaches a volume, or says that it no longer does.

@@ -60,16 +60,26 @@ func (db *DB) SnapshotRecords(ctx context.Context, ids []string) ([]volume.Snaps
 	return byIDs(db.reader(ctx), snapshotFields, selectSnapshots, ids)
 }
 
+// VolumesOfImages returns the volumes, deleted or not and of whatever service, that have
+// one of these image ids. Every row is looked at: there is no index by image.
+func (db *DB) VolumesOfImages(ctx context.Context, imageIDs []string) ([]volume.Volume, error) {
+	return byColumn(db.reader(ctx), volumeFields, selectVolumes, "image_id", imageIDs)
+}
+
 // idBatch is how many ids one statement asks for.
 const idBatch = 500
 
-func byIDs[T any](s *session, fields func(*T) []any, selectFrom string, ids []string) (rows []T, err error) {
+func byIDs[T any](s *session, fields func(*T) []any, selectFrom string, ids []string) ([]T, error) {
+	return byColumn(s, fields, selectFrom, "id", ids)
+}
+
+func byColumn[T any](s *session, fields func(*T) []any, selectFrom, column string, ids []string) (rows []T, err error) {
 	for batch := range slices.Chunk(ids, idBatch) {
 		args := make([]any, len(batch))
 		for i, id := range batch {
 			args[i] = id
 		}
-		found, err := all(s, fields, selectFrom+" WHERE id IN ("+placeholders(len(args))+")", args...)
+		found, err := all(s, fields, selectFrom+" WHERE "+column+" IN ("+placeholders(len(args))+")", args...)
 		if err != nil {
 			return nil, err
 		}

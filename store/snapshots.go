@@ -11,7 +11,7 @@ import (
 var snapshotColumns = []string{
 	"id", "created_at", "metadata",
 	"volume_id", "project_id", "user_id", "display_name", "display_description", "status", "progress", "volume_size",
-	"updated_at", "deleted_at",
+	"updated_at", "deleted_at", "previous_status",
 }
 
 const snapshotFixed = 3
@@ -20,7 +20,7 @@ func snapshotFields(s *volume.Snapshot) []any {
 	return []any{
 		&s.ID, timeOf(&s.CreatedAt), jsonOf(&s.Metadata),
 		&s.VolumeID, &s.ProjectID, &s.UserID, &s.Name, &s.Description, (*string)(&s.Status), &s.Progress, &s.VolumeSize,
-		timeOf(&s.UpdatedAt), timeOf(&s.DeletedAt),
+		timeOf(&s.UpdatedAt), timeOf(&s.DeletedAt), (*string)(&s.PreviousStatus),
 	}
 }
 

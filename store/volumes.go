@@ -16,7 +16,7 @@ var volumeColumns = []string{
 	"deleted_at", "project_id", "host", "size", "volume_type_id",
 	"_name_id", "user_id", "display_name", "display_description", "status", "previous_status",
 	"attach_status", "cluster_name", "availability_zone", "snapshot_id", "source_volid", "migration_status",
-	"bootable", "multiattach", "image_id", "updated_at", "launched_at", "terminated_at", "image_metadata",
+	"bootable", "multiattach", "image_id", "updated_at", "launched_at", "terminated_at", "image_metadata", "adopted_parent",
 }
 
 const (
@@ -31,6 +31,7 @@ func volumeFields(v *volume.Volume) []any {
 		&v.NameID, &v.UserID, &v.Name, &v.Description, (*string)(&v.Status), (*string)(&v.PreviousStatus),
 		&v.AttachStatus, &v.ClusterName, &v.AvailabilityZone, &v.SnapshotID, &v.SourceVolID, (*string)(&v.MigrationStatus),
 		&v.Bootable, &v.Multiattach, &v.ImageID, timeOf(&v.UpdatedAt), timeOf(&v.LaunchedAt), timeOf(&v.TerminatedAt), jsonOf(&v.ImageMetadata),
+		jsonOf(&v.AdoptedParent),
 	}
 }
 

@@ -23,6 +23,10 @@ type Image struct {
 	// of a removed one for the sake of its clones.
 	Snapshots []ImageSnapshot   `json:"snapshots,omitempty"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
+	// Grouped tells that the image is a member of a group, Migrating that it is the
+	// source or the destination of a migration.
+	Grouped   bool `json:"grouped,omitempty"`
+	Migrating bool `json:"migrating,omitempty"`
 	// Watchers are the addresses of the clients that have the image open for
 	// writing, and Locks who holds its lock. Only a deep inventory has them.
 	Watchers []string    `json:"watchers,omitempty"`

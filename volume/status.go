@@ -9,6 +9,7 @@ type Status string
 const (
 	Creating      Status = "creating"
 	Downloading   Status = "downloading"
+	Managing      Status = "managing" // an image that others made becomes the volume
 	Available     Status = "available"
 	Reserved      Status = "reserved"
 	Attaching     Status = "attaching"
@@ -19,24 +20,29 @@ const (
 	Restoring     Status = "restoring" // the snapshot that it goes back to
 	Uploading     Status = "uploading"
 	Deleting      Status = "deleting"
+	Unmanaging    Status = "unmanaging" // the row goes, the image stays
 	Deleted       Status = "deleted"
 	Error         Status = "error"
 	ErrorDeleting Status = "error_deleting"
 	ErrorExtend   Status = "error_extending"
 	Retyping      Status = "retyping"
 	Maintenance   Status = "maintenance" // kept from its users while it is being moved
+	ErrorManaging Status = "error_managing"
 )
 
 // volumeTransitions holds every legal change of a volume's status; an empty
 // Status stands for "no row". Deleting returns to any status that a delete
 // may start from: a refused delete leaves the volume as it was. So does, by an
-// undelete, what was deleted and is kept.
+// undelete, what was deleted and is kept; and the id of one whose image is not ours
+// any more may become that of an image which is managed anew. So does Unmanaging
+// return, when it is cancelled.
 var volumeTransitions = map[Status][]Status{
-	"":            {Creating},
+	"":            {Creating, Managing},
 	Creating:      {Available, Downloading, Error, Deleted},
 	Downloading:   {Available, Error, Deleted},
 	Uploading:     {Available, InUse, Error},
-	Available:     {Extending, Reverting, Retyping, Maintenance, Deleting, Uploading, Downloading, Reserved, Attaching, InUse, Error},
+	Managing:      {Available, ErrorManaging, Deleted},
+	Available:     {Extending, Reverting, Retyping, Maintenance, Deleting, Unmanaging, Uploading, Downloading, Reserved, Attaching, InUse, Error},
 	InUse:         {Extending, Retyping, Maintenance, Uploading, Detaching, Available, Error},
 	Reserved:      {Attaching, Available},
 	Attaching:     {InUse, Available},
@@ -46,22 +52,25 @@ var volumeTransitions = map[Status][]Status{
 	Retyping:      {Available, InUse},
 	Maintenance:   {Available, InUse},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error, ErrorExtend},
-	Error:         {Reverting, Deleting, Downloading, Available},
-	ErrorDeleting: {Deleting, Available},
-	ErrorExtend:   {Deleting, Extending, Available},
-	Deleted:       {Available, Error, ErrorExtend},
+	Unmanaging:    {Deleted, ErrorDeleting, ErrorManaging, Available, Error, ErrorExtend},
+	Error:         {Reverting, Deleting, Unmanaging, Downloading, Available},
+	ErrorDeleting: {Deleting, Unmanaging, Available},
+	ErrorExtend:   {Deleting, Extending, Unmanaging, Available},
+	ErrorManaging: {Unmanaging},
+	Deleted:       {Available, Error, ErrorExtend, Managing},
 }
 
 // snapshotTransitions is the same for snapshots.
 var snapshotTransitions = map[Status][]Status{
 	"":            {Creating},
 	Creating:      {Available, Error, Deleted},
-	Available:     {Restoring, Deleting, Error},
+	Available:     {Restoring, Deleting, Unmanaging, Error},
 	Restoring:     {Available},
 	Deleting:      {Deleted, ErrorDeleting, Available, Error},
-	Error:         {Deleting, Available},
-	ErrorDeleting: {Deleting, Available},
-	Deleted:       {Available, Error, ErrorDeleting},
+	Unmanaging:    {Deleted, ErrorDeleting, Available, Error},
+	Error:         {Deleting, Unmanaging, Available},
+	ErrorDeleting: {Deleting, Unmanaging, Available},
+	Deleted:       {Available, Error, ErrorDeleting, Creating},
 }
 
 // CanBecome reports whether a volume may go from status s to next.
@@ -76,7 +85,7 @@ func (s Status) SnapshotCanBecome(next Status) bool {
 // ended. A resource at rest in a transient status is a defect.
 func (s Status) Transient() bool {
 	switch s {
-	case Creating, Downloading, Uploading, Extending, Reverting, Restoring, Retyping, Maintenance, Deleting:
+	case Creating, Downloading, Uploading, Managing, Extending, Reverting, Restoring, Retyping, Maintenance, Deleting, Unmanaging:
 		return true
 	default:
 		return false

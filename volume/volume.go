@@ -37,11 +37,15 @@ type Volume struct {
 	ImageMetadata map[string]string `json:"volume_image_metadata,omitempty"`
 	// ImageID is the internal id of the RBD image, recorded once the image is
 	// known to exist. It names the image even in the trash.
-	ImageID      string    `json:"image_id,omitempty"`
-	CreatedAt    time.Time `json:"created_at"`
-	UpdatedAt    time.Time `json:"updated_at,omitzero"`
-	LaunchedAt   time.Time `json:"launched_at,omitzero"`
-	TerminatedAt time.Time `json:"terminated_at,omitzero"`
+	ImageID string `json:"image_id,omitempty"`
+	// AdoptedParent is what the image was a clone of when it was taken over from
+	// others; nil for one that this service has made. What a volume of this service
+	// was made from is in SnapshotID and SourceVolID.
+	AdoptedParent *ImageParent `json:"adopted_parent,omitempty"`
+	CreatedAt     time.Time    `json:"created_at"`
+	UpdatedAt     time.Time    `json:"updated_at,omitzero"`
+	LaunchedAt    time.Time    `json:"launched_at,omitzero"`
+	TerminatedAt  time.Time    `json:"terminated_at,omitzero"`
 	// DeletedAt is set in rows that remain only as a record.
 	DeletedAt time.Time `json:"deleted_at,omitzero"`
 }
@@ -54,6 +58,10 @@ const (
 	ImageVirtual  = "virtual_size" // in bytes
 	ImageChecksum = "checksum"     // as the request gave it
 )
+
+// Unmanaged reports whether the row is the record of a volume whose image was left to
+// others.
+func (v *Volume) Unmanaged() bool { return v.Deleted() && v.PreviousStatus == Unmanaging }
 
 // Deleted reports whether the row remains only as a record.
 func (v *Volume) Deleted() bool { return !v.DeletedAt.IsZero() }
@@ -70,20 +78,26 @@ func (v *Volume) Ref(template string) Ref {
 
 // Snapshot is a row of the table snapshots.
 type Snapshot struct {
-	ID          string            `json:"id"`
-	VolumeID    string            `json:"volume_id"`
-	ProjectID   string            `json:"project_id"`
-	UserID      string            `json:"user_id"`
-	Name        string            `json:"name"`
-	Description string            `json:"description,omitempty"`
-	Status      Status            `json:"status"`
-	Progress    string            `json:"progress"`    // "0%" or "100%", as in Cinder
-	VolumeSize  int64             `json:"volume_size"` // GiB, when it was taken
-	Metadata    map[string]string `json:"metadata,omitempty"`
-	CreatedAt   time.Time         `json:"created_at"`
-	UpdatedAt   time.Time         `json:"updated_at,omitzero"`
-	DeletedAt   time.Time         `json:"deleted_at,omitzero"`
+	ID          string `json:"id"`
+	VolumeID    string `json:"volume_id"`
+	ProjectID   string `json:"project_id"`
+	UserID      string `json:"user_id"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Status      Status `json:"status"`
+	// PreviousStatus is the one before, once it has changed.
+	PreviousStatus Status            `json:"previous_status,omitempty"`
+	Progress       string            `json:"progress"`    // "0%" or "100%", as in Cinder
+	VolumeSize     int64             `json:"volume_size"` // GiB, when it was taken
+	Metadata       map[string]string `json:"metadata,omitempty"`
+	CreatedAt      time.Time         `json:"created_at"`
+	UpdatedAt      time.Time         `json:"updated_at,omitzero"`
+	DeletedAt      time.Time         `json:"deleted_at,omitzero"`
 }
+
+// Unmanaged reports whether the row is the record of a snapshot that was left on its
+// image.
+func (s *Snapshot) Unmanaged() bool { return !s.DeletedAt.IsZero() && s.PreviousStatus == Unmanaging }
 
 // Ref returns the snapshot as the driver knows it: on the image of its volume,
 // its own name made by template (snapshot_name_template, with one %s).

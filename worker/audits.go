@@ -17,17 +17,18 @@ func (w *Worker) handleAudits(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodGetAudit, w.getAudit)
 }
 
-// forOperators refuses a caller with a project, for what is about all projects.
-func forOperators(ctx context.Context, what string) error {
+// forOperators refuses a caller with a project: an audit tells of all projects, and what
+// is in a pool is no project's before it is managed.
+func forOperators(ctx context.Context) error {
 	if own := rpc.CallFrom(ctx).ProjectID; own != "" {
-		return fault.New(fault.Invalid, "%s are for operators, and project %s is none", what, own).
+		return fault.New(fault.Invalid, "this is for operators, and project %s is none", own).
 			WithField("project").WithHint("send the request without a project")
 	}
 	return nil
 }
 
 func (w *Worker) handleAudit(ctx context.Context, r rpc.AuditBackendRequest) (rpc.AuditReply, error) {
-	if err := forOperators(ctx, "audits"); err != nil {
+	if err := forOperators(ctx); err != nil {
 		return rpc.AuditReply{}, err
 	}
 	end, err := w.submit(ctx, rpc.MethodAuditBackend, r)
@@ -65,7 +66,7 @@ func (w *Worker) auditReply(ctx context.Context, op volume.Operation, err error)
 }
 
 func (w *Worker) listAudits(ctx context.Context, r rpc.ListAuditsRequest) (rpc.AuditsReply, error) {
-	if err := forOperators(ctx, "audits"); err != nil {
+	if err := forOperators(ctx); err != nil {
 		return rpc.AuditsReply{}, err
 	}
 	audits, next, err := w.store.Audits(ctx, volume.AuditFilter{Page: volume.Page(r.Page), Backend: r.Backend})
@@ -87,7 +88,7 @@ func (w *Worker) getAudit(ctx context.Context, r rpc.GetAuditRequest) (rpc.Findi
 
 // visibleAudit returns an audit that the caller may see.
 func (w *Worker) visibleAudit(ctx context.Context, id string) (volume.Audit, error) {
-	if err := firstOf(forOperators(ctx, "audits"), checkID("audit_id", id)); err != nil {
+	if err := firstOf(forOperators(ctx), checkID("audit_id", id)); err != nil {
 		return volume.Audit{}, err
 	}
 	a, err := w.store.Audit(ctx, id)

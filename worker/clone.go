@@ -59,13 +59,16 @@ func (w *Worker) createClone() operation.Method[creation] {
 // taken. It is an operation of its own, so that the clone is answered without
 // waiting for another commit of the monitors, and for the other clones.
 func (w *Worker) dropAfter(op volume.Operation, c *creation) operation.Request {
+	return dropRequest(op, dropping{
+		SourceVolID: c.SourceVolID,
+		Snapshot:    volume.SnapshotRef{Volume: c.From.Volume, Name: cloneSnapshotName(op.ID)},
+	})
+}
+
+func dropRequest(op volume.Operation, d dropping) operation.Request {
 	return operation.Request{
 		RequestID: "drop-" + uuid.NewString(), ProjectID: op.ProjectID, UserID: op.UserID, TraceParent: op.TraceParent,
-		Method: methodDropSnapshot,
-		Args: dropping{
-			SourceVolID: c.SourceVolID,
-			Snapshot:    volume.SnapshotRef{Volume: c.From.Volume, Name: cloneSnapshotName(op.ID)},
-		},
+		Method: methodDropSnapshot, Args: d,
 	}
 }
 

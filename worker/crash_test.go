@@ -160,6 +160,40 @@ var crashes = map[string]struct {
 		},
 		images: 1,
 	},
+	"manage_existing": {
+		prepare: func(s *site) volume.Volume { s.world.Add("theirs", 1); return volume.Volume{} },
+		act: func(s *site, _ volume.Volume, o rpc.CallOptions) error {
+			_, err := s.crashing().ManageExisting(s.Context(), s.host, rpc.ManageExistingRequest{SourceName: "theirs", ProjectID: "p1"}, o)
+			return err
+		},
+		images: 1,
+	},
+	"manage_deleted": {
+		prepare: func(s *site) volume.Volume { s.world.Add(silent(idFor(s.host)), 1); return volume.Volume{} },
+		act: func(s *site, _ volume.Volume, o rpc.CallOptions) error {
+			r := rpc.ManageExistingRequest{SourceName: silent(idFor(s.host)), AsDeleted: true}
+			_, err := s.crashing().ManageExisting(s.Context(), s.host, r, o)
+			return err
+		},
+	},
+	"manage_existing_snapshot": {
+		prepare: func(s *site) volume.Volume {
+			v := s.create(rpc.CreateVolumeRequest{Size: 1})
+			s.did(s.world.AddSnapshot(image(v), "theirs", false))
+			return v
+		},
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			r := rpc.ManageExistingSnapshotRequest{VolumeID: v.ID, SourceName: "theirs"}
+			_, err := s.crashing().ManageExistingSnapshot(s.Context(), s.host, r, o)
+			return err
+		},
+		check: func(s *site, v volume.Volume) {
+			if names := s.world.Snapshots(image(v)); len(names) != 1 || names[0] == "theirs" {
+				s.Errorf("snapshots %v", names)
+			}
+		},
+		images: 1,
+	},
 	"create_snapshot": {
 		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
 		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
@@ -177,6 +211,9 @@ var crashes = map[string]struct {
 		images: 1,
 	},
 }
+
+// crashing returns a client of an operator of a service that dies.
+func (s *site) crashing() *rpc.Client { return s.client(rpc.Options{Timeout: time.Second}) }
 
 // onlySnapshot returns the id of the snapshot that the volume has or had.
 func (s *site) onlySnapshot(v volume.Volume) (id string) {
@@ -198,7 +235,7 @@ func TestKilledAtEveryMoment(t *testing.T) {
 			s.Client = s.client(rpc.Options{Project: "p1", Timeout: time.Second}) // the dead do not answer
 			for n, died := 0, true; died && !t.Failed(); n++ {
 				s.renew()
-				s.keep = c.keep
+				s.keep, s.adopts = c.keep, true
 				process := s.prepare()
 				process.cfg.Live.DrainTimeout = 200 * time.Millisecond // the dead do not wait for the database
 				process.start()

@@ -35,6 +35,7 @@ type creation struct {
 	// deep tells that the chain has to become shorter first, apart that the volume is
 	// flattened before anybody is told of it; see depth.go.
 	deep, apart bool
+	drop        *dropping // what the source held in a parent that cinder-volume made it from
 	// later tells that the services that live can read flattens in the background.
 	later bool
 
@@ -188,7 +189,8 @@ func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, e
 	if lost != nil {
 		return lost
 	}
-	from := v.Status // downloading, perhaps
+	dropLineage(t, c.drop, nil) // whatever became of the clone
+	from := v.Status            // downloading, perhaps
 	v.PreviousStatus = from
 	switch {
 	case err == nil:

@@ -27,7 +27,11 @@ type deletion struct {
 	Keep      time.Duration `json:"keep,omitempty"`
 	KeepUntil time.Time     `json:"keep_until,omitzero"`
 
+	// Parent is what the image was a clone of when it was taken over from cinder-volume.
+	Parent *volume.ImageParent `json:"parent,omitempty"`
+
 	gone volume.Location
+	drop *dropping // what the purge of such a clone ends
 }
 
 // takenSnapshot is a snapshot that a delete has taken along.
@@ -59,12 +63,16 @@ func (w *Worker) acceptDelete(tx operation.Tx, op *volume.Operation, d *deletion
 		return err
 	}
 	op.Resource.ID = v.ID
-	d.Image, d.Before, d.Keep = v.Ref(w.cfg.VolumeNameTemplate), v.Status, w.cfg.DeletedKeep
+	d.Image, d.Before, d.Keep, d.Parent = v.Ref(w.cfg.VolumeNameTemplate), v.Status, w.cfg.DeletedKeep, v.AdoptedParent
 	if err := detached(tx, &v); err != nil {
 		return err
 	}
-	if err := d.takeSnapshots(tx, op); err != nil {
+	if err := d.takeSnapshots(tx, op, volume.Deleting); err != nil {
 		return err
+	}
+	if v.Status == volume.ErrorManaging {
+		return fault.New(fault.Conflict, "volume %s is %s: its image was not taken over, and is not removed", v.ID, v.Status).
+			WithHint("take the row away: volumectl volume unmanage %s", v.ID)
 	}
 	return move(tx, &v, volume.Deleting)
 }
@@ -78,9 +86,9 @@ func detached(tx operation.Tx, v *volume.Volume) error {
 	return err
 }
 
-// takeSnapshots has the snapshots of the volume deleted with it, if that was asked
-// for, and refuses a volume that has some otherwise.
-func (d *deletion) takeSnapshots(tx operation.Tx, op *volume.Operation) error {
+// takeSnapshots has the snapshots of the volume go with it, if that was asked for, and
+// refuses a volume that has some otherwise.
+func (d *deletion) takeSnapshots(tx operation.Tx, op *volume.Operation, status volume.Status) error {
 	snapshots, err := tx.Snapshots(d.VolumeID)
 	if err != nil || len(snapshots) == 0 {
 		return err
@@ -90,8 +98,11 @@ func (d *deletion) takeSnapshots(tx operation.Tx, op *volume.Operation) error {
 		for i, s := range snapshots {
 			blockers[i] = "snapshot " + s.ID
 		}
-		return fault.New(fault.Conflict, "volume %s has %d snapshots", d.VolumeID, len(snapshots)).
-			WithBlockers(blockers...).WithHint("delete its snapshots first, or with it (cascade); clones of them do not matter")
+		f := fault.New(fault.Conflict, "volume %s has %d snapshots", d.VolumeID, len(snapshots)).WithBlockers(blockers...)
+		if d.UnmanageOnly {
+			return f.WithHint("unmanage its snapshots first, or with it (cascade)")
+		}
+		return f.WithHint("delete its snapshots first, or with it (cascade); clones of them do not matter")
 	}
 	d.Snapshots = make([]takenSnapshot, len(snapshots)) // anew: this may run again
 	for i := range snapshots {
@@ -104,7 +115,7 @@ func (d *deletion) takeSnapshots(tx operation.Tx, op *volume.Operation) error {
 		if err := unused(tx, op, s); err != nil {
 			return err
 		}
-		if err := moveSnapshot(tx, s, volume.Deleting); err != nil {
+		if err := moveSnapshot(tx, s, status); err != nil {
 			return err
 		}
 	}
@@ -142,21 +153,21 @@ func (w *Worker) finishDelete(tx operation.Tx, t *operation.Task, d *deletion, e
 		v.Status = volume.ErrorDeleting
 	}
 	v.PreviousStatus = volume.Deleting
-	return errors.Join(leave(tx, t, &v, volume.Deleting), d.finishSnapshots(tx, err == nil))
+	return errors.Join(leave(tx, t, &v, volume.Deleting), d.finishSnapshots(tx, volume.Deleting, err == nil))
 }
 
 // finishSnapshots brings those that go with the volume to rest: deleted, or as they
 // were.
-func (d *deletion) finishSnapshots(tx operation.Tx, deleted bool) error {
+func (d *deletion) finishSnapshots(tx operation.Tx, from volume.Status, gone bool) error {
 	for _, taken := range d.Snapshots {
 		s, err := tx.Snapshot(taken.ID)
 		if err != nil {
 			return err
 		}
-		if s.Status = volume.Deleted; !deleted {
+		if s.PreviousStatus, s.Status = from, volume.Deleted; !gone {
 			s.Status = taken.Before
 		}
-		if err := tx.UpdateSnapshot(&s, volume.Deleting); err != nil {
+		if err := tx.UpdateSnapshot(&s, from); err != nil {
 			return err
 		}
 	}

@@ -92,7 +92,14 @@ func (w *Worker) shorten(ctx context.Context, t *operation.Task, c *creation) er
 	if err != nil {
 		return err
 	}
-	return w.driver.FlattenVolume(ctx, c.From.Volume, beforeTheEnd(t))
+	if err := w.driver.FlattenVolume(ctx, c.From.Volume, beforeTheEnd(t)); err != nil {
+		return err
+	}
+	source, err := w.store.VolumeRecord(ctx, c.OriginID)
+	if err == nil {
+		c.drop, err = w.lineage(ctx, c.OriginID, source.AdoptedParent)
+	}
+	return err
 }
 
 // displace has an operation cancelled if it is a flatten in the background.

@@ -172,7 +172,7 @@ func (c *circumstances) atRest() (rpc.Verdict, []rpc.Cause) {
 	if op := c.failed(); op != nil {
 		return rpc.VerdictFailed, []rpc.Cause{c.failure(op)}
 	}
-	if c.status == volume.Error || c.status == volume.ErrorDeleting || c.status == volume.ErrorExtend {
+	if c.status == volume.Error || c.status == volume.ErrorDeleting || c.status == volume.ErrorExtend || c.status == volume.ErrorManaging {
 		return rpc.VerdictFailed, []rpc.Cause{{
 			Text:  fmt.Sprintf("It has been in %s since %s; the record of the operation that failed is no longer kept.", c.status, stamp(c.changed())),
 			Hint:  "delete it, or try again what failed",
@@ -215,8 +215,16 @@ func (c *circumstances) deleted() (rpc.Verdict, []rpc.Cause) {
 	text := fmt.Sprintf("It was deleted at %s", stamp(c.removed()))
 	cause := rpc.Cause{Since: c.removed()}
 	switch {
+	case c.snapshot != nil && c.snapshot.Unmanaged():
+		cause.Text = fmt.Sprintf("It was unmanaged at %s; the snapshot was left on the image.", stamp(c.removed()))
+		cause.Hint = "to have it back: volumectl snapshot manage"
 	case c.snapshot != nil:
 		cause.Text = text + "."
+	case c.volume.Unmanaged():
+		cause.Text = fmt.Sprintf("It was unmanaged at %s; its image was left to others, as it was.", stamp(c.removed()))
+		cause.Hint = "to have it back: volumectl volume manage"
+	case c.volume.PreviousStatus == volume.Managing && c.volume.ImageID == "" && c.volume.TerminatedAt.IsZero():
+		cause.Text = fmt.Sprintf("Its image was not taken over; that was given up at %s, and the image is as it was.", stamp(c.removed()))
 	case c.volume.ImageID == "":
 		cause.Text = text + ", and its space has been given back."
 	default:

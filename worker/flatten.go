@@ -17,6 +17,10 @@ type flattening struct {
 	Image volume.Ref `json:"image,omitzero"`
 	// Supersedes is the flatten in the background that this one takes the place of.
 	Supersedes string `json:"supersedes,omitempty"`
+	// Parent is what the image was a clone of when it was taken over from cinder-volume.
+	Parent *volume.ImageParent `json:"parent,omitempty"`
+
+	drop *dropping // what the clone held in such a parent
 }
 
 func flattenRequest(id string) rpc.FlattenVolumeRequest {
@@ -74,19 +78,26 @@ func (w *Worker) flatten(name string) operation.Method[flattening] {
 				return err
 			}
 			op.Resource.ID = v.ID
-			f.Image = v.Ref(w.cfg.VolumeNameTemplate)
+			f.Image, f.Parent = v.Ref(w.cfg.VolumeNameTemplate), v.AdoptedParent
 			return tx.Claim(op.ID, volume.Resource{Type: flattenResource, ID: v.ID}, operation.Exclusive)
 		},
 		Steps: []operation.Step[flattening]{{
 			Name: "flatten", Interruptible: true,
-			Run: func(ctx context.Context, t *operation.Task, f *flattening) error {
-				return w.driver.FlattenVolume(ctx, f.Image, t.Progress)
+			Run: func(ctx context.Context, t *operation.Task, f *flattening) (err error) {
+				if err := w.driver.FlattenVolume(ctx, f.Image, t.Progress); err != nil {
+					return err
+				}
+				f.drop, err = w.lineage(ctx, f.VolumeID, f.Parent)
+				return err
 			},
 		}},
 		Undo: func(ctx context.Context, t *operation.Task, f *flattening, _ error) error {
 			return w.mend(ctx, t, f.Image)
 		},
-		Finish: func(operation.Tx, *operation.Task, *flattening, error) error { return nil },
+		Finish: func(_ operation.Tx, t *operation.Task, f *flattening, err error) error {
+			dropLineage(t, f.drop, err)
+			return nil
+		},
 	}
 }
 

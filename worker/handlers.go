@@ -41,6 +41,10 @@ func (w *Worker) newServer() *rpc.Server {
 	rpc.Handle(s, rpc.Service, rpc.MethodMigrateVolume, w.handleMigrate)
 	rpc.Handle(s, rpc.Service, rpc.MethodCreateSnapshot, w.handleCreateSnapshot)
 	rpc.Handle(s, rpc.Service, rpc.MethodDeleteSnapshot, w.handleDeleteSnapshot)
+	rpc.Handle(s, rpc.Service, rpc.MethodManageExisting, w.handleManageExisting)
+	rpc.Handle(s, rpc.Service, rpc.MethodManageExistingSnapshot, w.handleManageExistingSnapshot)
+	rpc.Handle(s, rpc.Service, rpc.MethodGetManageableVolumes, w.handleManageableVolumes)
+	rpc.Handle(s, rpc.Service, rpc.MethodGetManageableSnapshots, w.handleManageableSnapshots)
 	rpc.Handle(s, rpc.Service, rpc.MethodInitializeConnection, w.handleInitializeConnection)
 	rpc.Handle(s, rpc.Service, rpc.MethodTerminateConnection, w.handleTerminateConnection)
 	rpc.Handle(s, rpc.Service, rpc.MethodGetCapabilities, w.handleCapabilities)
@@ -141,7 +145,14 @@ func (w *Worker) handleDeleteVolume(ctx context.Context, r rpc.DeleteVolumeReque
 	if err := checkID("volume_id", r.VolumeID); err != nil {
 		return rpc.VolumeReply{}, err
 	}
-	end, err := w.submit(ctx, rpc.MethodDeleteVolume, r)
+	method := rpc.MethodDeleteVolume
+	if r.UnmanageOnly {
+		if err := forOperators(ctx); err != nil {
+			return rpc.VolumeReply{}, err
+		}
+		method = methodUnmanage
+	}
+	end, err := w.submit(ctx, method, r)
 	return w.volumeReply(ctx, end, err)
 }
 
@@ -189,7 +200,14 @@ func (w *Worker) handleDeleteSnapshot(ctx context.Context, r rpc.DeleteSnapshotR
 	if err := checkID("snapshot_id", r.SnapshotID); err != nil {
 		return rpc.SnapshotReply{}, err
 	}
-	end, err := w.submit(ctx, rpc.MethodDeleteSnapshot, r)
+	method := rpc.MethodDeleteSnapshot
+	if r.UnmanageOnly {
+		if err := forOperators(ctx); err != nil {
+			return rpc.SnapshotReply{}, err
+		}
+		method = methodUnmanageSnapshot
+	}
+	end, err := w.submit(ctx, method, r)
 	return w.snapshotReply(ctx, end, err)
 }
 

@@ -8,7 +8,9 @@ import (
 
 // Names of methods that no caller asks for by name: create_volume becomes one
 // of the first four where it has a source; a delete is followed by the fifth, a
-// clone of a volume by the last.
+// clone of a volume by the sixth; manage_existing becomes
+// manage_deleted_volume for what was deleted, and a delete one of the last two where it
+// leaves the backend alone.
 const (
 	methodCreateFromSnapshot = "create_volume_from_snapshot"
 	methodCreateClone        = "create_cloned_volume"
@@ -16,6 +18,9 @@ const (
 	methodCloneImage         = "clone_image"
 	methodPurge              = "purge_volume"
 	methodDropSnapshot       = "drop_clone_snapshot"
+	methodManageDeleted      = "manage_deleted_volume"
+	methodUnmanage           = "unmanage_volume"
+	methodUnmanageSnapshot   = "unmanage_snapshot"
 )
 
 // register makes the engine know everything this worker can do.
@@ -41,6 +46,11 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.migrateVolume())
 	operation.Register(e, w.createSnapshot())
 	operation.Register(e, w.deleteSnapshot())
+	operation.Register(e, w.manageExisting())
+	operation.Register(e, w.manageDeleted())
+	operation.Register(e, w.manageExistingSnapshot())
+	operation.Register(e, w.unmanageVolume())
+	operation.Register(e, w.unmanageSnapshot())
 	operation.Register(e, w.auditBackend())
 	operation.Register(e, w.applyRepairs())
 }
@@ -105,6 +115,7 @@ func leave(tx operation.Tx, t *operation.Task, v *volume.Volume, from volume.Sta
 
 // leaveSnapshot does the same for a snapshot.
 func leaveSnapshot(tx operation.Tx, t *operation.Task, s *volume.Snapshot, from volume.Status) error {
+	s.PreviousStatus = from
 	err := tx.UpdateSnapshot(s, from)
 	if err == nil {
 		t.Leave(*s)
@@ -130,7 +141,7 @@ func moveSnapshot(tx operation.Tx, s *volume.Snapshot, to volume.Status) error {
 		return fault.New(fault.Conflict, "snapshot %s is %s", s.ID, from).
 			WithHint("a snapshot in this status cannot become %s", to)
 	}
-	s.Status = to
+	s.PreviousStatus, s.Status = from, to
 	return tx.UpdateSnapshot(s, from)
 }
 

@@ -278,7 +278,7 @@ func (w *Worker) recordLeft(tx operation.Tx, t *operation.Task, m *migration, v 
 	if err := tx.InsertVolume(&left); err != nil {
 		return err
 	}
-	v.NameID, v.ImageID = "", m.copied.ImageID
-	t.Follow(w.purgeAfter(t.Operation(), &left, deletion{}))
+	v.NameID, v.ImageID, v.AdoptedParent = "", m.copied.ImageID, nil
+	t.Follow(w.purgeAfter(t.Operation(), &left, deletion{Parent: left.AdoptedParent}))
 	return nil
 }

@@ -29,8 +29,12 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 		Accept: acceptPurge,
 		Steps: []operation.Step[deletion]{
 			{Name: "keep", Free: true, Interruptible: true, Run: w.keep},
-			{Name: "purge", Interruptible: true, Run: func(ctx context.Context, t *operation.Task, d *deletion) error {
-				return waitOut(w.driver.PurgeVolume(ctx, d.Image, t.Progress))
+			{Name: "purge", Interruptible: true, Run: func(ctx context.Context, t *operation.Task, d *deletion) (err error) {
+				if err := w.driver.PurgeVolume(ctx, d.Image, t.Progress); err != nil {
+					return waitOut(err)
+				}
+				d.drop, err = w.lineage(ctx, d.VolumeID, d.Parent)
+				return waitOut(err)
 			}},
 		},
 		Finish: finishPurge,
@@ -82,7 +86,7 @@ func (w *Worker) beginPurge(ctx context.Context, operationID, volumeID string) e
 	return err
 }
 
-func finishPurge(tx operation.Tx, _ *operation.Task, d *deletion, err error) error {
+func finishPurge(tx operation.Tx, t *operation.Task, d *deletion, err error) error {
 	if err != nil {
 		return nil // an undelete; or a defect, and the entry stays for an operator
 	}
@@ -91,6 +95,7 @@ func finishPurge(tx operation.Tx, _ *operation.Task, d *deletion, err error) err
 		return lost
 	}
 	v.ImageID = "" // the image of this id is no more
+	dropLineage(t, d.drop, err)
 	return tx.UpdateVolume(&v, volume.Deleted)
 }
 

@@ -47,6 +47,8 @@ type site struct {
 	*rpc.Client
 	runs int
 	keep time.Duration // how long deleted volumes are kept
+	// adopts tells that the driver takes images over, under the fuse.
+	adopts bool
 }
 
 func newSite(t *testing.T) *site {
@@ -116,10 +118,15 @@ func (s *site) prepare() *process {
 			}
 			return fusedStore{db, p.fuse}, nil
 		},
-		OpenDriver: func(context.Context) (driver.Driver, error) { return fusedDriver{p.recorder, p.fuse}, nil },
-		Connect:    p.connect,
-		Parent:     p.parent,
-		Log:        hclog.NewNullLogger(),
+		OpenDriver: func(context.Context) (driver.Driver, error) {
+			if s.adopts {
+				return fusedAdopter{fusedDriver{p.recorder, p.fuse}}, nil
+			}
+			return fusedDriver{p.recorder, p.fuse}, nil
+		},
+		Connect: p.connect,
+		Parent:  p.parent,
+		Log:     hclog.NewNullLogger(),
 	}
 	return p
 }

@@ -58,6 +58,9 @@ type auditStore interface {
 	// Records are those of the given ids that there are, deleted or not.
 	Holdings(ctx context.Context, host string) (volume.Holdings, error)
 	VolumeRecords(ctx context.Context, ids []string) ([]volume.Volume, error)
+	// VolumesOfImages are the volumes, deleted or not and of whatever service, that have
+	// the images with these ids.
+	VolumesOfImages(ctx context.Context, imageIDs []string) ([]volume.Volume, error)
 	SnapshotRecords(ctx context.Context, ids []string) ([]volume.Snapshot, error)
 	// SaveAudit replaces what was saved of the audit before.
 	SaveAudit(ctx context.Context, fence operation.Fence, a *volume.Audit, findings []volume.Finding) error

@@ -155,7 +155,7 @@ func (w *Worker) deleteType(ctx context.Context, r rpc.TypeRequest) (rpc.TypeRep
 
 // enactType carries out a change of a type, and answers with the type as it was then.
 func (w *Worker) enactType(ctx context.Context, method string, args any, change func(operation.Tx, *volume.Operation) (any, error)) (reply rpc.TypeReply, err error) {
-	if err := forOperators(ctx, "changes of volume types"); err != nil {
+	if err := forOperators(ctx); err != nil {
 		return reply, err
 	}
 	call := rpc.CallFrom(ctx)

@@ -44,6 +44,10 @@ func (w *Worker) acceptUndelete(tx operation.Tx, op *volume.Operation, r *restor
 		return err
 	}
 	op.Resource.ID = v.ID
+	if v.Unmanaged() {
+		return fault.New(fault.Conflict, "volume %s was not deleted but unmanaged: its image was left to others", v.ID).
+			WithHint("take it over again: volumectl volume manage")
+	}
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "volume %s has been purged: its data is gone", v.ID).WithHint("restore a backup")
 	}
@@ -174,7 +178,7 @@ func (d *deletion) reviveSnapshots(tx operation.Tx) error {
 		if err != nil {
 			return err
 		}
-		s.Status = taken.Before
+		s.PreviousStatus, s.Status = volume.Deleted, taken.Before
 		if err := tx.UpdateSnapshot(&s, volume.Deleted); err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (a *app) report(err error) int {
 		return exitUsage
 	}
 	code := exitCode(err)
-	if a.format == "json" && code != exitRunning && !errors.Is(err, errDrift) { // the state was printed then
+	if a.format == "json" && code != exitRunning && !errors.Is(err, errDrift) && !errors.Is(err, errPartly) { // the state was printed then
 		a.printError(err)
 	}
 	f := fault.Of(err)

@@ -42,6 +42,7 @@ type fake struct {
 
 	mu      sync.Mutex
 	volumes []volume.Volume
+	managed []rpc.ManageExistingRequest  // in their order
 	ops     map[string]*volume.Operation // by request id
 	calls   []rpc.Call
 }
@@ -131,6 +132,7 @@ func (f *fake) register() {
 	f.registerReads()
 	f.registerTypes()
 	f.registerAudits()
+	f.registerManage()
 }
 
 func (f *fake) registerReads() {

@@ -13,7 +13,7 @@ import (
 
 func (a *app) snapshotNoun() *cobra.Command {
 	return noun("snapshot", "Snapshots of volumes", a.snapshotCreate(), a.snapshotList(), a.snapshotShow(), a.snapshotDelete(), a.snapshotSet(),
-		a.snapshotWhy())
+		a.snapshotManage(), a.snapshotManageable(), a.snapshotUnmanage(), a.snapshotWhy())
 }
 
 func (a *app) snapshotCreate() *cobra.Command {

@@ -15,7 +15,7 @@ func (a *app) volumeNoun() *cobra.Command {
 	return noun("volume", "Volumes",
 		a.volumeCreate(), a.volumeList(), a.volumeShow(), a.volumeDelete(), a.volumeUndelete(), a.volumeExtend(), a.volumeFlatten(), a.volumeRevert(), a.volumeSet(),
 		a.volumeUpload(), a.volumeReimage(), a.volumeRetype(), a.volumeMigrate(),
-		a.volumeWhy())
+		a.volumeManage(), a.volumeManageable(), a.volumeUnmanage(), a.volumeWhy())
 }
 
 // createFlags are those of volume create.

@@ -50,6 +50,8 @@ func Run(t *testing.T, open func(t *testing.T) driver.Driver) {
 		"Inventory":               (*suite).inventory,
 		"Repair":                  (*suite).repair,
 		"Settings":                (*suite).settings,
+		"Adopt":                   (*suite).adopt,
+		"Adopt/snapshots":         (*suite).adoptSnapshots,
 		"Names":                   (*suite).hostileNames,
 		"Context":                 (*suite).cancelledContext,
 		"Close":                   (*suite).closed,

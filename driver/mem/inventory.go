@@ -77,7 +77,7 @@ func (i *image) tell(deep bool) volume.Image {
 	if i.broken != "" {
 		return told
 	}
-	told.Size, told.Metadata = i.size*volume.GiB, maps.Clone(i.metadata)
+	told.Size, told.Metadata, told.Grouped = i.size*volume.GiB, maps.Clone(i.metadata), i.group != ""
 	if i.parent != nil {
 		told.Parent = &volume.ImageParent{ImageID: i.parent.of.id, SnapshotID: uint64(i.parent.id)}
 	}

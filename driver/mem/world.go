@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/volumed/volumed/fault"
@@ -14,6 +15,7 @@ import (
 // World is the storage below any number of drivers. All methods may be called
 // at any time by several goroutines.
 type World struct {
+	number   int64 // of the world, so that no two have images of one id
 	mu       sync.Mutex
 	sequence int
 	live     map[string]*image // by name
@@ -53,9 +55,12 @@ type snapshot struct {
 	data      map[int64][]byte
 }
 
+// worlds is how many there have been.
+var worlds atomic.Int64
+
 // NewWorld returns an empty world whose clones are of format 2.
 func NewWorld() *World {
-	return &World{live: map[string]*image{}, trash: map[string]*image{}, format: 2, pool: "mem"}
+	return &World{number: worlds.Add(1), live: map[string]*image{}, trash: map[string]*image{}, format: 2, pool: "mem"}
 }
 
 // SetCloneFormat sets the format of the clones made from now on: with 1 their
@@ -163,7 +168,7 @@ func (w *World) next() int { w.sequence++; return w.sequence }
 // add makes an image.
 func (w *World) add(name string, size int64) *image {
 	img := &image{
-		id: fmt.Sprintf("mem%08x", w.next()), name: name, size: size,
+		id: fmt.Sprintf("mem%04x%08x", w.number, w.next()), name: name, size: size,
 		snapshots: map[string]*snapshot{}, watchers: map[string]int{}, metadata: map[string]string{},
 	}
 	w.live[name] = img

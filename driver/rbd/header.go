@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/ceph/go-ceph/rbd"
+
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
 )
@@ -55,6 +57,9 @@ func decodeHeader(img *volume.Image, values map[string][]byte, pool int64) error
 		}
 		img.Parent = parent
 	}
+	if err := decodeFeatures(img, values); err != nil {
+		return err
+	}
 	img.Metadata = map[string]string{}
 	var snapshots []volume.ImageSnapshot
 	for key, value := range values {
@@ -73,6 +78,25 @@ func decodeHeader(img *volume.Image, values map[string][]byte, pool int64) error
 		}
 	}
 	img.Snapshots = byID(snapshots)
+	return nil
+}
+
+// opGroup is set among what librbd calls the operations of an image when the image is a
+// member of a group.
+const opGroup = 1 << 2
+
+// decodeFeatures fills in what the features tell. An image that was never used for more
+// than reading and writing has no operations.
+func decodeFeatures(img *volume.Image, values map[string][]byte) error {
+	features := &decoder{rest: values["features"]}
+	img.Migrating = features.uint64()&rbd.FeatureMigrating != 0
+	operations := &decoder{rest: values["op_features"]}
+	if values["op_features"] != nil {
+		img.Grouped = operations.uint64()&opGroup != 0
+	}
+	if features.failed || operations.failed {
+		return errForm
+	}
 	return nil
 }
 

@@ -30,6 +30,15 @@ func (d *Driver) readOpen(img *volume.Image) error {
 	if img.Snapshots, err = open.snapshots(); err != nil {
 		return err
 	}
+	features, err := open.GetFeatures()
+	if err != nil {
+		return classify(err, "read the features")
+	}
+	group, err := open.group()
+	if err != nil {
+		return err
+	}
+	img.Migrating, img.Grouped = features&rbd.FeatureMigrating != 0, group != ""
 	img.Metadata, err = open.ListMetadata()
 	return classify(err, "read the metadata")
 }

@@ -14,46 +14,6 @@ import (
 
 var _ driver.Repairer = (*Driver)(nil)
 
-// RenameVolume gives the image another name.
-func (d *Driver) RenameVolume(ctx context.Context, v volume.Ref, to string) (err error) {
-	defer fault.Wrap(&err, "rename %s to %s", v.Name, to)
-	leave, err := d.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if err := driver.CheckName(to); err != nil {
-		return err
-	}
-	if id, err := d.control.imageID(to); err != nil || id != "" && id == v.ImageID {
-		return err
-	}
-	if err := d.control.isNamed(v); err != nil {
-		return err
-	}
-	err = crashpoint.Around(ctx, "rbd.rename", func() error { return rbd.GetImage(d.control.io, v.Name).Rename(to) })
-	if errno(err) == syscall.EEXIST {
-		return fault.New(fault.Exists, "another image has that name")
-	}
-	return classify(err, "rename")
-}
-
-// isNamed refuses an image that is not there, with the kind NotFound, and one of that
-// name with another id, with the kind Conflict.
-func (l *link) isNamed(v volume.Ref) error {
-	if err := driver.CheckName(v.Name); err != nil {
-		return err
-	}
-	id, err := l.imageID(v.Name)
-	if err != nil {
-		return err
-	}
-	if id == "" {
-		return fault.New(fault.NotFound, "no image of that name")
-	}
-	return sameImage(v, id)
-}
-
 // RemoveSetting removes a key of the image's metadata.
 func (d *Driver) RemoveSetting(ctx context.Context, v volume.Ref, key string) (err error) {
 	defer fault.Wrap(&err, "remove the setting %s of %s", key, v.Name)

@@ -229,6 +229,10 @@ func testHoldings(t *testing.T, url string) {
 	if err != nil || len(snapshots) != 1 || snapshots[0].VolumeID != purged.ID {
 		t.Errorf("snapshots %+v, %v", snapshots, err)
 	}
+	of, err := db.VolumesOfImages(ctx, append(many, "i1", "i2", "i4"))
+	if err != nil || len(of) != 3 {
+		t.Errorf("%d volumes of three images, %v", len(of), err)
+	}
 	if none, err := db.VolumeRecords(ctx, nil); err != nil || len(none) != 0 {
 		t.Errorf("%v, %v", none, err)
 	}

@@ -24,14 +24,15 @@ func wholeVolume(host string) volume.Volume {
 		Status: volume.Creating, PreviousStatus: volume.Available, AttachStatus: volume.Attached, Host: host + "#pool",
 		ClusterName: "c@rbd0", AvailabilityZone: "z", SnapshotID: "s", SourceVolID: "v", VolumeTypeID: "t", MigrationStatus: volume.MigrationSuccess,
 		Bootable: true, Multiattach: true, ImageMetadata: map[string]string{"disk_format": "raw"}, Metadata: map[string]string{"a": "1", "ü": "\"x\""}, ImageID: "1f2e",
-		UpdatedAt: later, LaunchedAt: later.Add(time.Second), TerminatedAt: later.Add(2 * time.Second), DeletedAt: later,
+		AdoptedParent: &volume.ImageParent{Pool: "pool id 3", ImageID: "2e1f", SnapshotID: 9},
+		UpdatedAt:     later, LaunchedAt: later.Add(time.Second), TerminatedAt: later.Add(2 * time.Second), DeletedAt: later,
 	}
 }
 
 func wholeSnapshot(volumeID string) volume.Snapshot {
 	return volume.Snapshot{
 		ID: uuid.NewString(), VolumeID: volumeID, ProjectID: "p", UserID: "u", Name: "n", Description: "d",
-		Status: volume.Creating, Progress: "0%", VolumeSize: 7, Metadata: map[string]string{"k": "v"},
+		Status: volume.Creating, PreviousStatus: volume.Available, Progress: "0%", VolumeSize: 7, Metadata: map[string]string{"k": "v"},
 		UpdatedAt: later, DeletedAt: later,
 	}
 }

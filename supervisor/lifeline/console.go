@@ -26,7 +26,9 @@ const (
 )
 
 // Console asks the child with that pid about itself.
-func Console(statePath string, pid int) *local.Client { return local.NewClient(ConsolePath(statePath, pid)) }
+func Console(statePath string, pid int) *local.Client {
+	return local.NewClient(ConsolePath(statePath, pid))
+}
 
 // ConsolePath is the socket on which the child with that pid answers questions
 // about itself.
