@@ -10,7 +10,9 @@ import (
 
 // How a plan is brought into effect, backend by backend. All of it belongs to the loop.
 
-// apply begins to bring a plan into effect.
+// apply begins to bring a plan into effect. While options of the service wait for its
+// restart, backends neither come nor go: those that came would wait, and in the end
+// nothing would run.
 func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	txn := &transaction{done: make(chan struct{}), result: Reloaded{At: now}}
 	s.txn = txn
@@ -26,9 +28,14 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	}
 	named := func(spec Spec) func(Spec) bool { return func(other Spec) bool { return other.Name == spec.Name } }
 	for _, c := range slices.Clone(s.children) {
-		if c.Role == Worker && !slices.ContainsFunc(plan.Workers, named(c.spec)) {
-			txn.add(s.takeOut(c, now))
+		if c.Role != Worker || slices.ContainsFunc(plan.Workers, named(c.spec)) {
+			continue
 		}
+		if len(txn.result.Pending) > 0 && !c.leaving && c.spec.Err == nil {
+			txn.add(Outcome{Backend: c.Name, What: Waits, Before: c.PID})
+			continue
+		}
+		txn.add(s.takeOut(c, now))
 	}
 	s.sort(plan.Workers)
 	if plan.Applied != nil {

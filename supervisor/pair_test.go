@@ -191,6 +191,33 @@ func TestNewBackendBesideAChangeOfTheService(t *testing.T) {
 	})
 }
 
+// A backend that is renamed beside a change of the service goes on: its new name could
+// not be started, and nothing would serve.
+func TestRemovalBesideAChangeOfTheService(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		r.plan.Settings = []Setting{{"[database] connection", "y", Service}}
+		r.plan.Workers = []Spec{backend("rbd1", "1", "a", "y")}
+		got := ended(t, r.reload())
+		if got.what(t, "rbd0").What != Waits || got.what(t, "rbd1").What != Waits {
+			t.Errorf("outcomes %+v", got.Outcomes)
+		}
+		if s := r.status("rbd0"); s.State != lifeline.Ready || len(r.proc("rbd0").signals()) > 0 || !r.running() {
+			t.Errorf("the one that has to go on: %+v", s)
+		}
+		r.plan.Workers = []Spec{backend("rbd2", "1", "a", "y")}
+		if o := ended(t, r.reload()).what(t, "rbd1"); o.What != Removed {
+			t.Errorf("one that has never run: %+v", o)
+		}
+		r.plan.Settings = nil
+		r.plan.Workers = []Spec{backend("rbd1", "1", "a", "x")}
+		done := r.reload()
+		r.ready("rbd1")
+		if o := ended(t, done).what(t, "rbd0"); o.What != Removed || len(r.sup.Status()) != 1 {
+			t.Errorf("once that is taken back: %+v, left %+v", o, r.sup.Status())
+		}
+	})
+}
+
 func TestStopCutsARestartShort(t *testing.T) {
 	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
 		done := make(chan error, 1)
