@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/virtual"
@@ -102,6 +104,54 @@ func TestReplacementThatNeverServes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// How long the process before takes to end is not held against one that is warm.
+func TestWarmReplacementIsNeverLate(t *testing.T) {
+	inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+		old.refuse()
+		virtual.Pass(59 * time.Second)
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		virtual.Pass(9 * time.Second)
+		old.exit(Exit{})
+		synctest.Wait()
+		if got := next.signals(); len(got) > 0 || !next.isTold() {
+			t.Fatalf("signals %v, told %v", got, next.isTold())
+		}
+		r.ready("rbd0")
+		if o := ended(t, done).what(t, "rbd0"); o.Error != "" || o.After != next.pid {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}
+
+// A replacement that dies while the process before ends for it leaves a gap, and the
+// log does not deny that.
+func TestReplacementDiesWhileTheOldOneEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		cfg := Config{Workers: []Spec{backend("rbd0", "1", "a", "x")}, Reread: func() (Config, error) {
+			return Config{StatePath: "/state", Workers: []Spec{backend("rbd0", "1", "b", "x")}, Policy: Policy{RenewChanged: true}}, nil
+		}}
+		w := newWorld(t, cfg, hclog.New(&hclog.LoggerOptions{Output: &out}))
+		w.ready("rbd0")
+		old := w.proc("rbd0")
+		old.refuse()
+		w.signal(syscall.SIGHUP)
+		w.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		w.die("rbd0", Exit{Code: lifeline.ExitPanic})
+		old.exit(Exit{})
+		synctest.Wait()
+		if p := w.proc("rbd0"); string(p.spec.Snapshot) != "1 a x" || w.starts("rbd0") != 3 {
+			t.Errorf("runs with %s after %d starts", p.spec.Snapshot, w.starts("rbd0"))
+		}
+		w.ready("rbd0")
+		w.signal(syscall.SIGTERM)
+		_ = w.wait() // how it ends is another test's matter
+		if log := out.String(); strings.Contains(log, "goes on") || !strings.Contains(log, "is ending and is started again") {
+			t.Errorf("log:\n%s", log)
+		}
+	})
 }
 
 func TestOldOneOfAPairDies(t *testing.T) {

@@ -31,8 +31,10 @@ func (s *Supervisor) replace(c *child, spec Spec, now time.Time) {
 	s.start(next, now)
 }
 
-// handOver asks the process before to end: its replacement is warm.
+// handOver asks the process before to end: its replacement is warm, and how long that
+// takes is not held against it.
 func (s *Supervisor) handOver(next *child, now time.Time) {
+	next.warmBy = time.Time{}
 	if c := next.replaces; c.proc != nil && !c.asked {
 		c.handed = true
 		s.ask(c, handOverTimeout, now)
@@ -64,11 +66,20 @@ func (s *Supervisor) promote(c *child, now time.Time) {
 // established notes that a process serves: there is no way back any more.
 func (c *child) established() { c.fallback, c.warmBy = nil, time.Time{} }
 
-// abandon gives a replacement up; the child goes on as it is.
+// abandon gives a replacement up; the child goes on as it is, or is started again as it
+// was if it was already asked to end.
 func (s *Supervisor) abandon(c *child, why string) {
+	about := []any{"backend", c.Name, "child", c.PID, "reason", why}
+	switch {
+	case c.next.asked:
+		s.log.Info("replacement is ended together with the process before", about...)
+	case c.asked:
+		s.log.Error("replacement failed, the process before is ending and is started again", about...)
+	default:
+		s.log.Error("replacement failed, the process before goes on", about...)
+	}
 	c.next.lock = nil // it is the child's
 	c.next, c.refusal, c.changed = nil, why, true
-	s.log.Error("replacement failed, the process before goes on", "backend", c.Name, "child", c.PID, "reason", why)
 }
 
 // fallBack starts a child again with what worked before: its replacement took its
