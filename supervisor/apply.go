@@ -63,7 +63,7 @@ func (s *Supervisor) holdBack(spec Spec, waits []string, now time.Time) Outcome 
 // meet notes what the configuration says of a backend that there is already.
 func (s *Supervisor) meet(c *child, spec Spec) Outcome {
 	o := Outcome{Backend: c.Name, Before: c.PID, Options: changed(c.wanted.Settings, spec.Settings, Live, Backend, Service)}
-	c.wanted, c.leaving, c.refusal, c.changed = spec, false, "", true
+	c.wanted, c.leaving, c.refusal, c.untuned, c.changed = spec, false, "", "", true
 	return o
 }
 

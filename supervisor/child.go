@@ -12,10 +12,11 @@ import (
 type child struct {
 	ChildStatus
 	intent
-	spec    Spec // what its processes are started with
-	tuned   Spec // whose live settings are in effect in the process
-	tuning  bool // live settings are on their way to the process
-	changed bool // since it was published
+	spec    Spec   // what its processes are started with
+	tuned   Spec   // whose live settings are in effect in the process
+	tuning  bool   // live settings are on their way to the process
+	untuned string // why the process has not taken them over
+	changed bool   // since it was published
 	options comparison
 
 	// A child that is replaced has its replacement beside it, until that takes its
@@ -52,7 +53,7 @@ type child struct {
 type intent struct {
 	wanted  Spec   // what the configuration says; another one than spec while that is pending
 	renewal *Spec  // to be replaced with, as soon as there is a slot
-	refusal string // why the last replacement, or new settings, are not in effect
+	refusal string // why the last replacement has not come to be
 	leaving bool   // taken out of the configuration
 	held    bool   // stopped by an operator, until started by one
 }
@@ -96,7 +97,7 @@ func (c *child) begin(proc process, now time.Time, slot time.Duration) {
 	c.PID, c.LastBeat, c.NextStart, c.Text = proc.PID(), time.Time{}, time.Time{}, ""
 	c.ready, c.served = 0, false
 	c.asked, c.killed, c.killAt, c.hung, c.cut, c.handed = false, "", time.Time{}, false, false, false
-	c.tuned = c.spec
+	c.tuned, c.untuned = c.spec, ""
 	c.set(lifeline.Init, "", now)
 	c.changed = true
 }

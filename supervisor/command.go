@@ -86,7 +86,7 @@ func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, erro
 		spec := c.renewable()
 		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: changed(c.spec.Settings, spec.Settings, Live, Backend, Service), Before: c.PID})
 		s.txn = txn
-		c.held, c.refusal = false, ""
+		c.held, c.refusal, c.untuned = false, "", ""
 		if c.proc == nil {
 			s.startAgain(c, now)
 		} else {

@@ -168,6 +168,24 @@ func TestOldOneOfAPairDies(t *testing.T) {
 	})
 }
 
+// That live options have reached the process which came back does not make up for the
+// replacement that failed.
+func TestFallBackIsToldBesideLiveOptions(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		r.plan.Workers = []Spec{backend("rbd0", "2", "b", "x")}
+		done := r.reload()
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm}) // the one before ends
+		r.die("rbd0", Exit{Code: lifeline.ExitConfig})
+		r.ready("rbd0")
+		if got := r.proc("rbd0").snapshots(); len(got) != 1 {
+			t.Errorf("tuned with %v", got)
+		}
+		if o := ended(t, done).what(t, "rbd0"); !strings.Contains(o.Error, "bad configuration") {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}
+
 // What is taken back before it has come to be does not come to be after all.
 func TestReloadTakenBack(t *testing.T) {
 	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func (s *Supervisor) tune(c *child) {
 	if c.proc == nil || c.asked || c.tuning || len(changed(c.tuned.Settings, wanted.Settings, Live)) == 0 {
 		return
 	}
-	c.tuning, c.refusal = true, ""
+	c.tuning, c.untuned = true, ""
 	proc := c.proc
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(s.alive, tuneTimeout)
@@ -73,7 +74,7 @@ func (s *Supervisor) tunedTo(c *child, proc process, spec Spec, err error) {
 	switch {
 	case c.proc != proc: // the next one has its own settings
 	case err != nil:
-		c.refusal = "live options are not taken over: " + err.Error()
+		c.untuned = "live options are not taken over: " + err.Error()
 		s.log.Error("live options are not taken over", "backend", c.Name, "child", c.PID, "error", err)
 		return
 	default:
@@ -87,7 +88,7 @@ func (s *Supervisor) tunedTo(c *child, proc process, spec Spec, err error) {
 func (c *child) arrived() (arrived bool, why string) {
 	switch c.State {
 	case lifeline.Ready, lifeline.Degraded:
-		return c.next == nil && c.renewal == nil && c.fallback == nil && !c.tuning, c.refusal
+		return c.next == nil && c.renewal == nil && c.fallback == nil && !c.tuning, cmp.Or(c.refusal, c.untuned)
 	case Starting: // for its turn, or for the bus or the database, as long as they are away
 		return c.Reason != waitsForSlot && strings.HasPrefix(c.Reason, waitsForOther), c.Reason
 	case Failed, Backoff, Blocked:
