@@ -145,6 +145,7 @@ func (c *child) renewable() Spec {
 
 // putAside notes that a child which an operator stopped has ended.
 func (s *Supervisor) putAside(c *child, now time.Time) {
+	c.established() // its next process replaces none
 	c.set(Stopped, "by an operator; volumed start "+c.Name+" starts it", now)
 	c.unlock() // for whoever runs it in the foreground
 	s.log.Info("backend is stopped until it is started again", "backend", c.Name)

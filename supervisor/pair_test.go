@@ -186,6 +186,63 @@ func TestFallBackIsToldBesideLiveOptions(t *testing.T) {
 	})
 }
 
+// A deadline is one process's: that of a replacement which was stopped before it served
+// does not end the one that is started later.
+func TestStopOfAReplacementThatHasNotServed(t *testing.T) {
+	inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm}) // the one before ends
+		if err := r.sup.Stop(r.t.Context(), "rbd0"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		virtual.Pass(50 * time.Second)
+		if err := r.sup.Start(r.t.Context(), "rbd0"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		virtual.Pass(time.Hour) // it sets itself up
+		if p := r.proc("rbd0"); r.starts("rbd0") != 3 || string(p.spec.Snapshot) != "1 b x" || len(p.signals()) > 0 {
+			t.Errorf("%d starts, the last with %s, signals %v", r.starts("rbd0"), p.spec.Snapshot, p.signals())
+		}
+	})
+}
+
+// One that is corrected before it has served leaves the next its whole time, and the
+// way back leads to what has worked.
+func TestCorrectionOfAReplacementThatHasNotServed(t *testing.T) {
+	for name, state := range map[string]State{"dies": lifeline.Init, "is replaced": lifeline.Degraded} {
+		t.Run(name, func(t *testing.T) {
+			inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+				r.plan.Workers = []Spec{backend("rbd0", "1", "b", "x")}
+				r.interruptedReload()
+				r.say("rbd0", lifeline.Message{State: lifeline.Warm}) // the one before ends
+				r.say("rbd0", lifeline.Message{State: state})
+				virtual.Pass(50 * time.Second)
+				r.plan.Workers = []Spec{backend("rbd0", "1", "c", "x")}
+				done := r.reload()
+				if state == lifeline.Init {
+					r.die("rbd0", Exit{Code: lifeline.ExitError})
+				} else {
+					r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+				}
+				p := r.proc("rbd0")
+				virtual.Pass(59 * time.Second)
+				if string(p.spec.Snapshot) != "1 c x" || len(p.signals()) > 0 || r.starts("rbd0") != 3 {
+					t.Fatalf("%d starts, the last with %s, signals %v", r.starts("rbd0"), p.spec.Snapshot, p.signals())
+				}
+				virtual.Pass(time.Second)
+				if p := r.proc("rbd0"); string(p.spec.Snapshot) != "1 a x" {
+					t.Errorf("the way back leads to %s", p.spec.Snapshot)
+				}
+				r.ready("rbd0")
+				if o := ended(t, done).what(t, "rbd0"); o.Error == "" {
+					t.Errorf("outcome %+v", o)
+				}
+			})
+		})
+	}
+}
+
 // What is taken back before it has come to be does not come to be after all.
 func TestReloadTakenBack(t *testing.T) {
 	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {

@@ -44,6 +44,9 @@ func (s *Supervisor) handOver(next *child, now time.Time) {
 // promote gives the place of a child without a process to its replacement.
 func (s *Supervisor) promote(c *child, now time.Time) {
 	next, before := c.next, c.spec
+	if c.fallback != nil { // it has not served itself
+		before = *c.fallback
+	}
 	c.next, next.replaces = nil, nil
 	next.intent, next.fallback, next.warmBy = c.intent, &before, now.Add(s.cfg.Policy.WarmTimeout)
 	next.Restarts, next.LastExit, next.history, next.loyal = c.Restarts, c.LastExit, c.history, c.loyal
@@ -103,8 +106,12 @@ func (s *Supervisor) late(c *child) {
 }
 
 // succeed starts a child again at once, which has ended as it was asked to, or in
-// favour of other options.
+// favour of other options. If none of its processes has served since it was replaced,
+// the way back stays open, for as long as a replacement has.
 func (s *Supervisor) succeed(c *child, now time.Time) {
+	if c.fallback != nil {
+		c.warmBy = now.Add(s.cfg.Policy.WarmTimeout)
+	}
 	c.NextStart = now
 	c.set(Backoff, "is started again", now)
 }
