@@ -243,6 +243,24 @@ func TestCorrectionOfAReplacementThatHasNotServed(t *testing.T) {
 	}
 }
 
+// That the one before was asked to end is no reason to try the next start again and
+// again without a delay.
+func TestOldOneOfAPairCannotBeStartedAgain(t *testing.T) {
+	inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+		old.refuse()
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		next.exit(Exit{Code: lifeline.ExitError})
+		synctest.Wait()
+		r.failStarts(syscall.EAGAIN)
+		old.exit(Exit{})
+		synctest.Wait()
+		if s := r.status("rbd0"); s.State != Backoff || !s.NextStart.After(time.Now()) {
+			t.Errorf("status %+v", s)
+		}
+		r.failStarts(nil)
+	})
+}
+
 // What is taken back before it has come to be does not come to be after all.
 func TestReloadTakenBack(t *testing.T) {
 	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {

@@ -158,7 +158,7 @@ func (s *Supervisor) note(c *child) {
 // before it was ready: what is missing now (memory, descriptors, disk) may be
 // there later.
 func (s *Supervisor) buryUnborn(c *child, err error, now time.Time) {
-	c.Started, c.ready, c.served = now, 0, false
+	c.Started, c.ready, c.served, c.asked = now, 0, false, false
 	c.end(Exit{Code: -1, Reason: "cannot start: " + err.Error()}, now, s.oom)
 	s.bury(c, now)
 }
