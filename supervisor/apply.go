@@ -136,6 +136,7 @@ func (s *Supervisor) end(c *child, now time.Time) {
 		s.ask(c.next, s.cfg.Policy.FastTimeout, now)
 	}
 	if c.proc != nil {
+		s.handBack(c)
 		s.ask(c, s.stopTime(), now)
 	}
 }

@@ -243,6 +243,36 @@ func TestCorrectionOfAReplacementThatHasNotServed(t *testing.T) {
 	}
 }
 
+// A stop gives the work its whole time, also that of a process which has just been asked
+// to end for its replacement.
+func TestStopDuringAHandOver(t *testing.T) {
+	for name, stop := range map[string]func(r *reloading){
+		"of the service": func(r *reloading) { r.signal(syscall.SIGTERM) },
+		"of the backend": func(r *reloading) {
+			if err := r.sup.Stop(r.t.Context(), "rbd0"); err != nil {
+				r.t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inPair(t, func(r *reloading, old, next *fakeProcess, done <-chan reloaded) {
+				old.refuse()
+				r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+				virtual.Pass(5 * time.Second)
+				stop(r)
+				virtual.Pass(time.Minute)
+				if diff := cmp.Diff([]syscall.Signal{syscall.SIGTERM}, old.signals()); diff != "" {
+					t.Errorf("signals (-want +got):\n%s", diff)
+				}
+				virtual.Pass(2 * time.Second)
+				if e := r.status("rbd0").LastExit; e == nil || !e.CutOff || next.isTold() {
+					t.Errorf("at the deadline of the stop: %+v; told %v", e, next.isTold())
+				}
+			})
+		})
+	}
+}
+
 // That the one before was asked to end is no reason to try the next start again and
 // again without a delay.
 func TestOldOneOfAPairCannotBeStartedAgain(t *testing.T) {

@@ -37,7 +37,7 @@ type reloading struct {
 func inReloading(t *testing.T, specs []Spec, test func(*reloading)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &reloading{plan: Config{StatePath: "/state", Workers: specs, Policy: Policy{RenewChanged: true}}}
+		r := &reloading{plan: Config{StatePath: "/state", Workers: specs, GracefulTimeout: time.Minute, Policy: Policy{RenewChanged: true}}}
 		cfg := r.plan
 		cfg.Reread = func() (Config, error) { return r.plan, r.bad }
 		r.world = newWorld(t, cfg, nil)

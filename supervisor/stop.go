@@ -61,8 +61,17 @@ func (s *Supervisor) stop(p phase, why string, now time.Time) {
 				c.set(Stopped, "", now)
 			}
 		case c.Role != Bus:
+			s.handBack(c)
 			s.ask(c, s.stopTime(), now)
 		}
+	}
+}
+
+// handBack takes back that a child ends for its replacement: that will not begin, so its
+// work has the time of a stop.
+func (s *Supervisor) handBack(c *child) {
+	if c.handed && c.killed == "" {
+		c.handed, c.killAt = false, time.Time{}
 	}
 }
 
