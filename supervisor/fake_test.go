@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -39,8 +40,8 @@ type fakeProcess struct {
 	mu       sync.Mutex
 	got      []syscall.Signal
 	hungUp   bool
-	replaces int      // pid
-	told     bool     // to begin
+	replaces int // pid
+	told     []lifeline.Word
 	tuned    []string // with these snapshots
 	deaf     error    // what Tune returns
 	stubborn bool     // does not end on TERM
@@ -194,10 +195,10 @@ func (p *fakeProcess) HangUp() {
 	p.exit(Exit{})
 }
 
-func (p *fakeProcess) Go() error {
+func (p *fakeProcess) Tell(w lifeline.Word) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = true
+	p.told = append(p.told, w)
 	return nil
 }
 
@@ -243,7 +244,13 @@ func (p *fakeProcess) Run(hear func(lifeline.Message)) Exit {
 func (p *fakeProcess) isTold() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.told
+	return slices.Contains(p.told, lifeline.Begin)
+}
+
+func (p *fakeProcess) heard() []lifeline.Word {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.told)
 }
 
 func (p *fakeProcess) snapshots() []string {

@@ -264,6 +264,9 @@ func TestStopDuringAHandOver(t *testing.T) {
 				if diff := cmp.Diff([]syscall.Signal{syscall.SIGTERM}, old.signals()); diff != "" {
 					t.Errorf("signals (-want +got):\n%s", diff)
 				}
+				if diff := cmp.Diff([]lifeline.Word{lifeline.HandOver, lifeline.HandBack}, old.heard()); diff != "" {
+					t.Errorf("words (-want +got):\n%s", diff)
+				}
 				virtual.Pass(2 * time.Second)
 				if e := r.status("rbd0").LastExit; e == nil || !e.CutOff || next.isTold() {
 					t.Errorf("at the deadline of the stop: %+v; told %v", e, next.isTold())

@@ -48,9 +48,9 @@ func (p *childProcess) Signal(sig syscall.Signal) error {
 
 func (p *childProcess) HangUp() { p.pipe.Close() }
 
-// Go cannot block: the pipe is empty.
-func (p *childProcess) Go() error {
-	if _, err := p.pipe.Write([]byte{1}); err != nil {
+// Tell cannot block: the pipe has room for more than is ever said.
+func (p *childProcess) Tell(w lifeline.Word) error {
+	if _, err := p.pipe.Write([]byte{byte(w)}); err != nil {
 		return fmt.Errorf("write to lifeline: %w", err)
 	}
 	return nil

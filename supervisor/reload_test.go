@@ -127,6 +127,9 @@ func TestReloadReplacesOnlyWhatChanged(t *testing.T) {
 		if diff := cmp.Diff([]syscall.Signal{syscall.SIGTERM}, old.signals()); diff != "" || next.isTold() {
 			t.Errorf("the one before, once the next is warm (-want +got):\n%s; told %v", diff, next.isTold())
 		}
+		if diff := cmp.Diff([]lifeline.Word{lifeline.HandOver}, old.heard()); diff != "" {
+			t.Errorf("the one before is told (-want +got):\n%s", diff)
+		}
 		old.exit(Exit{})
 		synctest.Wait()
 		if !next.isTold() {

@@ -37,7 +37,16 @@ func (s *Supervisor) handOver(next *child, now time.Time) {
 	next.warmBy = time.Time{}
 	if c := next.replaces; c.proc != nil && !c.asked {
 		c.handed = true
+		s.tell(c, lifeline.HandOver)
 		s.ask(c, handOverTimeout, now)
+	}
+}
+
+// tell says to a child whether another is to take its backend over. One that does not
+// hear it only tells others wrongly for how long they have to wait.
+func (s *Supervisor) tell(c *child, w lifeline.Word) {
+	if err := c.proc.Tell(w); err != nil {
+		s.log.Warn("child is not told what comes after it", "backend", c.Name, "child", c.PID, "error", err)
 	}
 }
 
@@ -60,7 +69,7 @@ func (s *Supervisor) promote(c *child, now time.Time) {
 	if next.asked { // to end, together with the one before
 		return
 	}
-	if err := next.proc.Go(); err != nil {
+	if err := next.proc.Tell(lifeline.Begin); err != nil {
 		s.log.Error("replacement cannot be told to begin, it is ended", "backend", next.Name, "child", next.PID, "error", err)
 		next.killed, next.killAt = "could not be told to begin", now
 	}

@@ -101,7 +101,7 @@ func (s *spawner) prepare(l launch) (*childProcess, lifeline.Inheritance, error)
 		return p, inherit, fmt.Errorf("make lifeline: %w", err)
 	}
 	if l.replaces == 0 { // the backend is its own from the start
-		if err := p.Go(); err != nil {
+		if err := p.Tell(lifeline.Begin); err != nil {
 			return p, inherit, err
 		}
 	}

@@ -72,6 +72,7 @@ func (s *Supervisor) stop(p phase, why string, now time.Time) {
 func (s *Supervisor) handBack(c *child) {
 	if c.handed && c.killed == "" {
 		c.handed, c.killAt = false, time.Time{}
+		s.tell(c, lifeline.HandBack)
 	}
 }
 

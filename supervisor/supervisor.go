@@ -66,8 +66,8 @@ type process interface {
 	Signal(syscall.Signal) error
 	// HangUp ends the lifeline: to the child it is the death of its parent.
 	HangUp()
-	// Go gives the backend to a process that was started to replace another.
-	Go() error
+	// Tell says a word on the lifeline.
+	Tell(lifeline.Word) error
 	// Tune has the process take over the live settings of a snapshot. It is called
 	// by any goroutine, and returns at the latest when ctx ends.
 	Tune(ctx context.Context, snapshot []byte) error

@@ -105,6 +105,9 @@ type Parent interface {
 	Warm()
 	// Watchdog is how long the parent does without a Beat; 0 for ever.
 	Watchdog() time.Duration
+	// HandedOver tells, once this process was asked to end, whether another takes the
+	// backend over at once.
+	HandedOver() bool
 	// Go returns when the backend is this process's to serve.
 	Go(ctx context.Context) error
 }

@@ -97,15 +97,19 @@ func (w *Worker) tearDown() (err error) {
 }
 
 // lastBeat makes the service show as down at once, instead of after
-// service_down_time; but not one whose successor is about to begin.
+// service_down_time; but not one whose successor is about to begin: a machine that
+// stands by would take the service from that.
 func (w *Worker) lastBeat(ctx context.Context) error {
-	if w.replaced {
-		_, reason := w.health.now()
-		return w.store.Heartbeat(ctx, w.fence, volume.Draining, "is being replaced: "+reason, w.addrs())
+	phase, reason := volume.Stopped, "stopped"
+	if w.replaced || w.deps.Parent.HandedOver() {
+		phase, reason = volume.Draining, "is being replaced"
+		if _, why := w.health.now(); why != "" {
+			reason += ": " + why
+		}
 	}
 	addrs := []string{}
-	if w.cutOff { // what is left in the driver may still come to be, until it is fenced
+	if w.replaced || w.cutOff { // what is left in the driver may still come to be, until it is fenced
 		addrs = w.addrs()
 	}
-	return w.store.Heartbeat(ctx, w.fence, volume.Stopped, "stopped", addrs)
+	return w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,6 +225,7 @@ type parent struct {
 	replaces int           // pid of the process before, which has to end
 	warm     chan struct{} // closed when this one is set up
 	turn     chan struct{} // closed when the other one is gone
+	handed   atomic.Bool   // this one has a replacement, which is warm
 }
 
 func newParent() *parent {
@@ -248,6 +250,7 @@ func (p *parent) Beat()                   { p.change(func() { p.beats++ }) }
 func (p *parent) Watchdog() time.Duration { return time.Minute }
 func (p *parent) Replaces() int           { return p.replaces }
 func (p *parent) Warm()                   { close(p.warm) }
+func (p *parent) HandedOver() bool        { return p.handed.Load() }
 func (p *parent) Go(ctx context.Context) error {
 	if p.replaces == 0 {
 		return nil

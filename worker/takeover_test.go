@@ -1,12 +1,15 @@
 package worker_test
 
 import (
+	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/store/storetest"
 	"github.com/volumed/volumed/volume"
+	"github.com/volumed/volumed/worker"
 )
 
 // Of two machines with one backend_host, one serves and the other stands by; it
@@ -37,6 +40,58 @@ func TestStandBy(t *testing.T) {
 	}
 	s.remove(v)
 	s.audit()
+}
+
+// looks counts how often a process looks who serves.
+type looks struct {
+	worker.Store
+	n atomic.Int64
+}
+
+func (l *looks) Services(ctx context.Context, f volume.ServiceFilter) ([]volume.ServiceState, string, error) {
+	l.n.Add(1)
+	return l.Store.Services(ctx, f)
+}
+
+// A machine that stands by does not take the service between two processes of the one
+// that serves it.
+func TestStandByDuringAHandOver(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	on := func(node string) *process {
+		p := s.prepare()
+		p.cfg.Node, p.cfg.SharedDatabase = node, true
+		return p
+	}
+	first := on("a").start()
+	next := on("a")
+	next.replaces = 1
+	next.run()
+	receive(t, "a process that is set up", next.warm)
+	standby := on("b")
+	standby.cfg.Live.ServiceDownTime = patience
+	looks := &looks{}
+	open := standby.deps.OpenStore
+	standby.deps.OpenStore = func(ctx context.Context) (worker.Store, error) {
+		db, err := open(ctx)
+		looks.Store = db
+		return looks, err
+	}
+	standby.run().awaitPhase(t, volume.Degraded)
+	first.handed.Store(true)
+	if err := first.end(); err != nil {
+		t.Error(err)
+	}
+	if r := s.row(); r.Phase == volume.Stopped || len(r.CephAddrs) > 0 {
+		t.Errorf("between the two: %+v", r)
+	}
+	n := looks.n.Load()
+	s.until("the one that stands by has looked", func() bool { return looks.n.Load() > n+1 })
+	close(next.turn)
+	next.awaitPhase(t, volume.Ready)
+	if r := s.row(); r.Epoch != 2 || r.Node != "a" {
+		t.Errorf("after the hand-over: %+v", r)
+	}
 }
 
 // A worker with another database does not answer for volumes that it cannot see.

@@ -15,8 +15,8 @@
 //
 // Parent to child: signals (TERM drains, QUIT dumps all stacks), one pipe, the
 // lifeline, and descriptors named by number in the environment. A byte on the
-// pipe gives the backend to the child: nobody serves it any more. Its end of file
-// is the death of the parent. The configuration that the parent validated comes as a sealed
+// pipe is a [Word], such as the one that gives the backend to the child: nobody
+// serves it any more. Its end of file is the death of the parent. The configuration that the parent validated comes as a sealed
 // memfd, so that a child started later cannot read a half-edited file.
 //
 // # Use

@@ -167,6 +167,10 @@ func (p *Parent) Go(ctx context.Context) error {
 	}
 }
 
+// HandedOver reports whether a replacement takes the backend over at once when this
+// process has ended. It is known soon after TERM, and may be taken back.
+func (p *Parent) HandedOver() bool { return p.pipe != nil && p.pipe.handed.Load() }
+
 // Died is closed when the supervisor is gone. From then on the process should
 // drain as after SIGTERM. It is never closed without a supervisor.
 func (p *Parent) Died() <-chan struct{} {

@@ -40,7 +40,7 @@ func TestNobodyIsAParentToo(t *testing.T) {
 	if _, ok, err := p.Snapshot(); ok || err != nil {
 		t.Errorf("Snapshot = %v, %v; want none", ok, err)
 	}
-	if p.Died() != nil || p.Supervised() || p.Locked() || p.Watchdog() != 0 {
+	if p.Died() != nil || p.HandedOver() || p.Supervised() || p.Locked() || p.Watchdog() != 0 {
 		t.Error("nobody is taken for somebody")
 	}
 	p.Close()
@@ -83,6 +83,36 @@ func TestGoWaitsForTheByteAndDiedForTheEnd(t *testing.T) {
 	}
 	if err := p.Go(ctx); err != nil {
 		t.Errorf("Go after the byte and the death = %v, want nil", err)
+	}
+}
+
+func TestHandedOverFollowsTheLastWord(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p, err := fromEnvironment(environment{envPipe: inherited(t, r)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := w.Write([]byte{byte(HandOver), byte(Begin)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Go(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !p.HandedOver() {
+		t.Error("not handed over")
+	}
+	if _, err := w.Write([]byte{byte(HandBack)}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	<-p.Died()
+	if p.HandedOver() {
+		t.Error("handed over although that was taken back")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,9 +14,11 @@ import (
 // pipe watches the read end of the lifeline.
 type pipe struct {
 	file *os.File
-	told chan struct{} // closed at the first byte
+	told chan struct{} // closed when the parent has said Begin
 	died chan struct{} // closed at end of file
 	done chan struct{} // closed when nobody watches any more
+
+	handed atomic.Bool // the last of HandOver and HandBack was HandOver
 
 	grace time.Duration
 	exit  func(code int)
@@ -49,11 +52,16 @@ func openPipe(fd int, grace time.Duration, exit func(int)) (*pipe, error) {
 func (p *pipe) watch() {
 	defer close(p.done)
 	buf := make([]byte, 16)
-	for told := false; ; {
+	begin := sync.OnceFunc(func() { close(p.told) })
+	for {
 		n, err := p.file.Read(buf)
-		if n > 0 && !told {
-			told = true
-			close(p.told)
+		for _, b := range buf[:n] {
+			switch Word(b) {
+			case Begin:
+				begin()
+			case HandOver, HandBack:
+				p.handed.Store(Word(b) == HandOver)
+			}
 		}
 		if errors.Is(err, os.ErrClosed) {
 			return
