@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,8 +45,8 @@ func TestPairIsStopped(t *testing.T) {
 		if s := r.status("rbd0"); s.State != Stopped || s.PID != 0 || r.starts("rbd0") != 2 {
 			t.Errorf("stopped: %+v, %d starts", s, r.starts("rbd0"))
 		}
-		if got := ended(t, done); got.err != nil {
-			t.Errorf("the reload: %v", got.err)
+		if o := ended(t, done).what(t, "rbd0"); o.Error != "was stopped meanwhile" {
+			t.Errorf("outcome %+v", o)
 		}
 	})
 }
@@ -394,6 +395,22 @@ func TestRemovalBesideAChangeOfTheService(t *testing.T) {
 	})
 }
 
+// What is still on its way when the service stops has not come to be.
+func TestServiceStopsBeforeABackendHasCome(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		for i := range 5 {
+			r.plan.Workers = append(r.plan.Workers, backend(fmt.Sprint("new", i), "1", "a", "x"))
+		}
+		done := r.reload()
+		r.proc("rbd0").refuse()
+		r.signal(syscall.SIGTERM)
+		if o := ended(t, done).what(t, "new4"); o.What != Added || o.Error == "" || r.starts("new4") != 0 {
+			t.Errorf("the one that waited for its turn: %+v", o)
+		}
+		r.proc("rbd0").exit(Exit{})
+	})
+}
+
 func TestStopCutsARestartShort(t *testing.T) {
 	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
 		done := make(chan error, 1)
@@ -404,6 +421,23 @@ func TestStopCutsARestartShort(t *testing.T) {
 		synctest.Wait()
 		r.signal(syscall.SIGTERM)
 		if err := <-done; !errors.Is(err, fault.Unavailable) {
+			t.Errorf("the restart: %v", err)
+		}
+	})
+}
+
+func TestStopOfABackendCutsItsRestartShort(t *testing.T) {
+	inReloading(t, []Spec{backend("rbd0", "1", "a", "x")}, func(r *reloading) {
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.sup.Restart(r.t.Context(), "rbd0")
+			done <- err
+		}()
+		synctest.Wait()
+		if err := r.sup.Stop(r.t.Context(), "rbd0"); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "was stopped") {
 			t.Errorf("the restart: %v", err)
 		}
 	})

@@ -94,7 +94,7 @@ func (c *child) arrived() (arrived bool, why string) {
 	case Failed, Backoff, Blocked:
 		return true, c.Reason
 	case Stopped:
-		return true, ""
+		return true, "was stopped meanwhile"
 	default:
 		return false, ""
 	}
