@@ -88,7 +88,7 @@ func (s *Supervisor) tunedTo(c *child, proc process, spec Spec, err error) {
 func (c *child) arrived() (arrived bool, why string) {
 	switch c.State {
 	case lifeline.Ready, lifeline.Degraded:
-		return c.next == nil && c.renewal == nil && c.fallback == nil && !c.tuning, cmp.Or(c.refusal, c.untuned)
+		return !c.asked && c.next == nil && c.renewal == nil && c.fallback == nil && !c.tuning, cmp.Or(c.refusal, c.untuned)
 	case Starting: // for its turn, or for the bus or the database, as long as they are away
 		return c.Reason != waitsForSlot && strings.HasPrefix(c.Reason, waitsForOther), c.Reason
 	case Failed, Backoff, Blocked:
