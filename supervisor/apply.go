@@ -17,10 +17,9 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	txn := &transaction{done: make(chan struct{}), result: Reloaded{At: now}}
 	s.txn = txn
 	s.cfg.GracefulTimeout, s.cfg.Policy = plan.GracefulTimeout, plan.Policy
-	txn.result.Pending = changed(s.cfg.Settings, plan.Settings, Service)
-	s.pending = txn.result.Pending
+	waits := changed(s.cfg.Settings, plan.Settings, Service)
 	for _, spec := range plan.Workers {
-		if waits := txn.result.Pending; len(waits) > 0 {
+		if len(waits) > 0 {
 			txn.add(s.holdBack(spec, waits, now))
 			continue
 		}
@@ -31,17 +30,40 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 		if c.Role != Worker || slices.ContainsFunc(plan.Workers, named(c.spec)) {
 			continue
 		}
-		if len(txn.result.Pending) > 0 && !c.leaving && c.spec.Err == nil {
+		if len(waits) > 0 && !c.leaving && c.spec.Err == nil {
 			txn.add(Outcome{Backend: c.Name, What: Waits, Before: c.PID})
 			continue
 		}
 		txn.add(s.takeOut(c, now))
 	}
 	s.sort(plan.Workers)
+	s.pending = s.waiting(waits)
+	txn.result.Pending = s.pending
 	if plan.Applied != nil {
 		plan.Applied()
 	}
 	return txn
+}
+
+// waiting adds to options of the supervisor those of single backends that wait for a
+// restart of the service as well.
+func (s *Supervisor) waiting(own []string) []string {
+	all := slices.Clone(own)
+	for _, c := range s.children {
+		all = append(all, c.waits(c.wanted)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// waits returns the options that keep a child which has run from running with a spec
+// before the service is restarted: its process must not differ from the others in what
+// concerns all, nor leave the host whose lock and journal it has.
+func (c *child) waits(spec Spec) []string {
+	if c.spec.Err != nil {
+		return nil
+	}
+	return changed(c.spec.Settings, spec.Settings, Service)
 }
 
 // holdBack notes the plan for one backend while options of the service have changed: a
@@ -74,8 +96,11 @@ func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
 		s.children = append(s.children, newChild(Worker, spec, now))
 		return Outcome{Backend: spec.Name, What: Added}
 	}
+	if waits := c.waits(spec); len(waits) > 0 {
+		return s.holdBack(spec, waits, now)
+	}
 	o := s.meet(c, spec)
-	own := len(changed(c.coming().Settings, spec.Settings, Backend, Service)) > 0
+	own := len(changed(c.coming().Settings, spec.Settings, Backend)) > 0
 	switch {
 	case c.State == Failed && (c.spec.Err != nil || len(o.Options) > 0):
 		o.What = Started

@@ -69,7 +69,7 @@ func (s *Supervisor) Start(ctx context.Context, backend string) error {
 }
 
 // Restart replaces the process of a backend without a gap, with all that waits for
-// it; one that does not run is started. It returns when the new one serves, or
+// it, but not with what waits for a restart of the service; one that does not run is started. It returns when the new one serves, or
 // cannot: the process before goes on then, and the error, of kind Unavailable, says
 // why. Kinds as Start otherwise.
 func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, error) {
@@ -84,7 +84,11 @@ func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, erro
 			return fault.New(fault.Invalid, "%s cannot be started: %w", backend, c.spec.Err).WithHint("correct it, then volumed reload")
 		}
 		spec := c.renewable()
-		txn.add(Outcome{Backend: c.Name, What: Replaced, Options: changed(c.spec.Settings, spec.Settings, Live, Backend, Service), Before: c.PID})
+		o := Outcome{Backend: c.Name, What: Replaced, Options: changed(c.spec.Settings, c.wanted.Settings, Live, Backend, Service), Before: c.PID}
+		if len(c.waits(c.wanted)) > 0 {
+			o.What = AsItWas
+		}
+		txn.add(o)
 		s.txn = txn
 		c.held, c.refusal, c.untuned = false, "", ""
 		if c.proc == nil {
@@ -129,15 +133,17 @@ func (s *Supervisor) command(ctx context.Context, backend string, command func(c
 
 // startAgain starts a child without a process at once, with all that it may take.
 func (s *Supervisor) startAgain(c *child, now time.Time) {
+	if waits := c.waits(c.wanted); len(waits) > 0 {
+		s.log.Warn("backend is started with the options it had, others wait for a restart of the service", "backend", c.Name, "options", waits)
+	}
 	c.spec, c.NextStart = c.renewable(), now
 	c.set(Starting, "", now)
 }
 
 // renewable is what the next process of the child may run with: what the
-// configuration says, unless that would make it differ from the others in what
-// concerns the whole service.
+// configuration says, unless that waits for a restart of the service.
 func (c *child) renewable() Spec {
-	if len(changed(c.spec.Settings, c.wanted.Settings, Service)) > 0 && c.spec.Err == nil {
+	if len(c.waits(c.wanted)) > 0 {
 		return c.spec
 	}
 	return c.wanted

@@ -22,6 +22,8 @@ const (
 	WaitsOwn  = "pending until volumed restart" // reload_restart = never
 	Started   = "started"                       // it could not run before
 	NextStart = "at its next start"
+	// AsItWas is the outcome of a restart while the options wait for the service's.
+	AsItWas = "replaced with the options it had, others are pending until a restart of the service"
 )
 
 // Outcome is what has become of one backend in a reload.
@@ -39,8 +41,8 @@ type Outcome struct {
 type Reloaded struct {
 	At       time.Time
 	Outcomes []Outcome
-	// Pending are the options of the supervisor itself that wait for a restart of
-	// the service.
+	// Pending are the options, of the supervisor itself and of single backends, that
+	// wait for a restart of the service.
 	Pending []string
 }
 

@@ -259,7 +259,7 @@ func TestWhatConcernsTheServiceWaits(t *testing.T) {
 		r.plan.Workers = []Spec{backend("rbd0", "2", "b", "y")}
 		r.plan.Settings = []Setting{{"state_path", "/elsewhere", Service}}
 		got := ended(t, r.reload())
-		if o := got.what(t, "rbd0"); o.What != Waits || !cmp.Equal(got.Pending, []string{"state_path"}) {
+		if o := got.what(t, "rbd0"); o.What != Waits || !cmp.Equal(got.Pending, []string{"connection", "state_path"}) {
 			t.Errorf("outcome %+v, pending %v", o, got.Pending)
 		}
 		if s := r.status("rbd0"); !cmp.Equal(s.Pending, []string{"connection", "rbd_pool"}) {
@@ -276,6 +276,50 @@ func TestWhatConcernsTheServiceWaits(t *testing.T) {
 		r.ready("rbd0")
 		if diff := cmp.Diff([]string{"2 b y"}, p.snapshots()); diff != "" {
 			t.Errorf("live options of the next process (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A backend is not taken to another host by a reload or a restart: the next process
+// would serve that under the lock of this one, and nobody would serve this one.
+func TestHostOfABackendWaits(t *testing.T) {
+	on := func(name, own, host string) Spec {
+		spec := backend(name, "1", own, "x")
+		spec.Settings = append(spec.Settings, Setting{"[" + name + "] backend_host", host, Service})
+		return spec
+	}
+	inReloading(t, []Spec{on("rbd0", "a", "here"), on("rbd1", "a", "here")}, func(r *reloading) {
+		r.plan.Workers = []Spec{on("rbd0", "b", "there"), on("rbd1", "b", "here"), on("rbd2", "a", "here")}
+		done := r.reload()
+		r.say("rbd1", lifeline.Message{State: lifeline.Warm})
+		r.ready("rbd1", "rbd2")
+		got := ended(t, done)
+		want := []string{"[rbd0] backend_host"}
+		if !cmp.Equal(got.Pending, want) || !cmp.Equal(r.sup.Pending(), want) {
+			t.Errorf("pending %v, %v", got.Pending, r.sup.Pending())
+		}
+		if a, b, c := got.what(t, "rbd0").What, got.what(t, "rbd1").What, got.what(t, "rbd2").What; a != Waits || b != Replaced || c != Added || r.starts("rbd0") != 1 {
+			t.Errorf("outcomes %+v", got.Outcomes)
+		}
+		var o Outcome
+		restarted := make(chan error, 1)
+		go func() {
+			var err error
+			o, err = r.sup.Restart(r.t.Context(), "rbd0")
+			restarted <- err
+		}()
+		synctest.Wait()
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		r.ready("rbd0")
+		if err := <-restarted; err != nil || o.What != AsItWas || !cmp.Equal(o.Options, []string{"[rbd0] backend_host", "rbd_pool"}) {
+			t.Errorf("restart: %+v, %v", o, err)
+		}
+		if p := r.proc("rbd0"); string(p.spec.Snapshot) != "1 a x" {
+			t.Errorf("restarted with %s", p.spec.Snapshot)
+		}
+		r.plan.Workers[0] = on("rbd0", "a", "here")
+		if got := ended(t, r.reload()); len(got.Pending) > 0 || got.what(t, "rbd0").What != Unchanged {
+			t.Errorf("once that is taken back: %+v", got)
 		}
 	})
 }

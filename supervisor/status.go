@@ -90,8 +90,8 @@ func (c ChildStatus) up() bool { return c.State == lifeline.Ready || c.State == 
 // workers. It may be called by any goroutine, before, during and after Run.
 func (s *Supervisor) Status() []ChildStatus { return slices.Clone(s.published.Load().children) }
 
-// Pending returns the options of the supervisor itself that wait for a restart of
-// the service, as Status may be called.
+// Pending returns the options, of the supervisor itself and of single backends, that
+// wait for a restart of the service, as Status may be called.
 func (s *Supervisor) Pending() []string { return slices.Clone(s.published.Load().pending) }
 
 // published is what others see of the loop.

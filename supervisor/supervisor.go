@@ -42,7 +42,7 @@ type Supervisor struct {
 	up       upward
 	phase    phase
 	txn      *transaction // the reload that is being carried out, nil if none is
-	pending  []string     // options of the supervisor's own that wait for a restart
+	pending  []string     // options that wait for a restart of the service
 	failure  *ExitError   // why no child can run, nil while some can
 	cut      []string     // children that ended with work unfinished
 }
