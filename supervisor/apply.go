@@ -14,8 +14,7 @@ import (
 // restart, backends neither come nor go: those that came would wait, and in the end
 // nothing would run.
 func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
-	txn := &transaction{done: make(chan struct{}), result: Reloaded{At: now}}
-	s.txn = txn
+	txn := s.open(Reloaded{At: now}, s.tellReload)
 	s.cfg.GracefulTimeout, s.cfg.Policy = plan.GracefulTimeout, plan.Policy
 	waits := changed(s.cfg.Settings, plan.Settings, Service)
 	for _, spec := range plan.Workers {
@@ -99,6 +98,7 @@ func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
 	if waits := c.waits(spec); len(waits) > 0 {
 		return s.holdBack(spec, waits, now)
 	}
+	left := c.leaving
 	o := s.meet(c, spec)
 	own := len(changed(c.coming().Settings, spec.Settings, Backend)) > 0
 	switch {
@@ -112,6 +112,11 @@ func (s *Supervisor) applyTo(spec Spec, now time.Time) Outcome {
 			o.What = NextStart
 		}
 		c.spec = spec
+	case left && c.held:
+		o.What = NextStart
+	case left: // it comes back when it has drained
+		o.What = Added
+		c.renewal = &spec
 	case own && s.cfg.Policy.RenewChanged:
 		o.What = Replaced
 		c.renewal = &spec

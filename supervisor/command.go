@@ -73,46 +73,59 @@ func (s *Supervisor) Start(ctx context.Context, backend string) error {
 // cannot: the process before goes on then, and the error, of kind Unavailable, says
 // why. Kinds as Start otherwise.
 func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, error) {
-	done, err := s.alone(ctx)
+	txn, err := s.restart(ctx, backend)
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer done()
-	txn := &transaction{done: make(chan struct{})}
-	err = s.command(ctx, backend, func(c *child, now time.Time) error {
-		if c.spec.Err != nil {
-			return fault.New(fault.Invalid, "%s cannot be started: %w", backend, c.spec.Err).WithHint("correct it, then volumed reload")
-		}
-		spec := c.renewable()
-		o := Outcome{Backend: c.Name, What: Replaced, Options: changed(c.spec.Settings, c.wanted.Settings, Live, Backend, Service), Before: c.PID}
-		if len(c.waits(c.wanted)) > 0 {
-			o.What = AsItWas
-		}
-		txn.add(o)
-		s.txn = txn
-		c.held, c.refusal, c.untuned = false, "", ""
-		if c.proc == nil {
-			s.startAgain(c, now)
-		} else {
-			c.renewal = &spec
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.await(ctx, "restart", txn.done); err != nil {
 		return Outcome{}, err
-	}
-	select {
-	case <-txn.done:
-	case <-s.over:
-		return Outcome{}, fault.New(fault.Unavailable, "the service has stopped")
-	case <-ctx.Done():
-		return Outcome{}, fault.New(fault.Unavailable, "the restart goes on: %w", context.Cause(ctx))
 	}
 	o := txn.result.Outcomes[0]
 	if o.Error != "" {
 		return o, fault.New(fault.Unavailable, "%s is not restarted: %s", backend, o.Error)
 	}
 	return o, nil
+}
+
+// restart is Restart as far as no other may go on at the same time.
+func (s *Supervisor) restart(ctx context.Context, backend string) (*transaction, error) {
+	done, err := s.alone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var txn *transaction
+	err = s.command(ctx, backend, func(c *child, now time.Time) error {
+		if c.spec.Err != nil {
+			return fault.New(fault.Invalid, "%s cannot be started: %w", backend, c.spec.Err).WithHint("correct it, then volumed reload")
+		}
+		txn = s.open(Reloaded{At: now}, func(Reloaded) {}) // what fails is told when it does
+		txn.add(s.renewNow(c, now))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return txn, s.await(ctx, "restart", txn.replaced)
+}
+
+// renewNow begins the next process of a child, with all that it may take.
+func (s *Supervisor) renewNow(c *child, now time.Time) Outcome {
+	o := Outcome{Backend: c.Name, What: Replaced, Options: changed(c.spec.Settings, c.wanted.Settings, Live, Backend, Service), Before: c.PID}
+	switch {
+	case len(c.waits(c.wanted)) > 0:
+		o.What = AsItWas
+	case c.proc == nil:
+		o.What = Started
+	}
+	c.held, c.refusal, c.untuned = false, "", ""
+	if c.proc == nil {
+		s.startAgain(c, now)
+	} else {
+		spec := c.renewable()
+		c.renewal = &spec
+	}
+	return o
 }
 
 // command carries out what concerns one backend.

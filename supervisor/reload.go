@@ -20,7 +20,7 @@ const (
 	Removed   = "removed" // when it has drained
 	Waits     = "pending until a restart of the service"
 	WaitsOwn  = "pending until volumed restart" // reload_restart = never
-	Started   = "started"                       // it could not run before
+	Started   = "started"                       // it did not run, or could not, before
 	NextStart = "at its next start"
 	// AsItWas is the outcome of a restart while the options wait for the service's.
 	AsItWas = "replaced with the options it had, others are pending until a restart of the service"
@@ -61,18 +61,32 @@ func (r Reloaded) Failed() []string {
 // Reload reads the configuration and brings it into effect. It returns when that is
 // done: changed backends are replaced, new ones are up or have failed, those that
 // were taken out have drained. An error of Reread, or a plan that is none, changes
-// nothing; its kind is theirs, or Invalid. When ctx ends the reload goes on. One
-// reload waits for another, and for a restart; one that changes nothing is no error.
+// nothing; its kind is theirs, or Invalid. When ctx ends the reload goes on, and its end
+// is in the log. One reload waits until another, or a restart, replaces nothing any
+// more, but not for what comes and goes; one that changes nothing is no error.
 func (s *Supervisor) Reload(ctx context.Context) (Reloaded, error) {
-	done, err := s.alone(ctx)
+	txn, err := s.reload(ctx)
 	if err != nil {
 		return Reloaded{}, err
+	}
+	if err := s.await(ctx, "reload", txn.done); err != nil {
+		return Reloaded{}, err
+	}
+	return txn.result, nil
+}
+
+// reload is Reload as far as no other may go on at the same time: it returns when no
+// process is being replaced any more.
+func (s *Supervisor) reload(ctx context.Context) (*transaction, error) {
+	done, err := s.alone(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer done()
 	plan, err := s.reread()
 	if err != nil {
 		s.log.Error("configuration not reloaded, everything stays as it is", "error", oneLine(err))
-		return Reloaded{}, err
+		return nil, err
 	}
 	var txn *transaction
 	if err := s.do(ctx, func(now time.Time) {
@@ -80,19 +94,29 @@ func (s *Supervisor) Reload(ctx context.Context) (Reloaded, error) {
 			txn = s.apply(plan, now)
 		}
 	}); err != nil {
-		return Reloaded{}, err
+		return nil, err
 	}
 	if txn == nil {
-		return Reloaded{}, fault.New(fault.Unavailable, "the service is stopping")
+		return nil, fault.New(fault.Unavailable, "the service is stopping")
+	}
+	return txn, s.await(ctx, "reload", txn.replaced)
+}
+
+// await waits for what a reload or restart has begun. What ends the waiting does not end
+// that.
+func (s *Supervisor) await(ctx context.Context, what string, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	default:
 	}
 	select {
-	case <-txn.done:
-		s.tellReload(txn.result)
-		return txn.result, nil
+	case <-done:
+		return nil
 	case <-s.over:
-		return Reloaded{}, fault.New(fault.Unavailable, "the service has stopped")
+		return fault.New(fault.Unavailable, "the service has stopped")
 	case <-ctx.Done():
-		return Reloaded{}, fault.New(fault.Unavailable, "the reload goes on: %w", context.Cause(ctx))
+		return fault.New(fault.Unavailable, "the %s goes on, the log tells its end: %w", what, context.Cause(ctx))
 	}
 }
 
@@ -112,7 +136,7 @@ func (s *Supervisor) reloadOnHup() {
 	for {
 		select {
 		case <-s.hups:
-			_, _ = s.Reload(context.Background()) // it has told the log
+			_, _ = s.reload(context.Background()) // the log is told
 		case <-s.over:
 			return
 		}
@@ -135,7 +159,7 @@ func (s *Supervisor) tellReload(r Reloaded) {
 	s.log.Info("configuration reloaded", "failed", r.Failed())
 }
 
-// alone waits until no other reload or restart is under way; done lets the next one
+// alone waits until no other reload or restart replaces a process; done lets the next one
 // begin. One whose caller has left may still be going on.
 func (s *Supervisor) alone(ctx context.Context) (done func(), err error) {
 	select {

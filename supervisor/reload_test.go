@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/virtual"
@@ -346,6 +348,102 @@ func TestBackendsComeAndGo(t *testing.T) {
 		}
 		if got.what(t, "rbd0").What != Removed || got.what(t, "rbd2").What != Added || got.what(t, "rbd2").After == 0 {
 			t.Errorf("outcomes %+v", got.Outcomes)
+		}
+	})
+}
+
+// A backend that leaves takes as long as it needs to drain: nobody but who asked for
+// that waits for it.
+func TestReloadBesideABackendThatLeaves(t *testing.T) {
+	specs := []Spec{backend("rbd0", "1", "a", "x"), backend("rbd1", "1", "a", "x")}
+	inReloading(t, specs, func(r *reloading) {
+		r.plan.GracefulTimeout = 0 // for ever
+		leaving := r.proc("rbd0")
+		leaving.refuse()
+		r.plan.Workers = specs[1:]
+		r.signal(syscall.SIGHUP)
+		done := r.reload() // of the same
+		r.plan.Workers = []Spec{specs[1], backend("rbd2", "1", "a", "x")}
+		r.signal(syscall.SIGHUP)
+		r.ready("rbd2")
+		restarted := make(chan error, 1)
+		go func() {
+			_, err := r.sup.Restart(r.t.Context(), "rbd1")
+			restarted <- err
+		}()
+		synctest.Wait()
+		r.say("rbd1", lifeline.Message{State: lifeline.Warm})
+		r.ready("rbd1")
+		if err := <-restarted; err != nil {
+			t.Errorf("restart: %v", err)
+		}
+		leaving.exit(Exit{})
+		synctest.Wait()
+		if o := ended(t, done).what(t, "rbd0"); o.What != Removed || o.Error != "" || len(r.sup.Status()) != 2 {
+			t.Errorf("removal: %+v, left %+v", o, r.sup.Status())
+		}
+	})
+}
+
+// A backend that is enabled again while it drains comes back, with its new options.
+func TestBackendThatLeavesComesBack(t *testing.T) {
+	specs := []Spec{backend("rbd0", "1", "a", "x"), backend("rbd1", "1", "a", "x")}
+	for name, tc := range map[string]struct {
+		pair bool
+		back Spec
+	}{
+		"as it was":          {false, specs[0]},
+		"with other options": {false, backend("rbd0", "1", "b", "x")},
+		"out of a pair":      {true, backend("rbd0", "1", "b", "x")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inReloading(t, specs, func(r *reloading) {
+				leaving := r.proc("rbd0")
+				leaving.refuse()
+				if tc.pair {
+					r.plan.Workers = []Spec{backend("rbd0", "1", "c", "x"), specs[1]}
+					r.interruptedReload()
+				}
+				r.plan.Workers = specs[1:]
+				removed := r.reload()
+				r.plan.Workers = []Spec{tc.back, specs[1]}
+				added := r.reload()
+				if o := ended(t, removed).what(t, "rbd0"); o.What != Removed || !strings.Contains(o.Error, "added again") {
+					t.Errorf("removal: %+v", o)
+				}
+				leaving.exit(Exit{})
+				synctest.Wait()
+				if p := r.proc("rbd0"); p == leaving || !cmp.Equal(p.spec.Snapshot, tc.back.Snapshot) {
+					t.Fatalf("serves with %s", p.spec.Snapshot)
+				}
+				r.ready("rbd0")
+				if o := ended(t, added).what(t, "rbd0"); o.What != Added || o.Error != "" || o.After == 0 {
+					t.Errorf("return: %+v", o)
+				}
+			})
+		})
+	}
+}
+
+// How a reload ends is in the log, also when nobody waits for it any more.
+func TestInterruptedReloadIsToldInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		r := &reloading{plan: Config{StatePath: "/state", Workers: []Spec{backend("rbd0", "1", "a", "x")}, Policy: Policy{RenewChanged: true}}}
+		cfg := r.plan
+		cfg.Reread = func() (Config, error) { return r.plan, nil }
+		r.world = newWorld(t, cfg, hclog.New(&hclog.LoggerOptions{Output: &out}))
+		r.ready("rbd0")
+		r.plan.Workers = []Spec{backend("rbd0", "1", "b", "x")}
+		r.interruptedReload()
+		r.say("rbd0", lifeline.Message{State: lifeline.Warm})
+		r.ready("rbd0")
+		r.signal(syscall.SIGTERM)
+		_ = r.wait() // how it ends is another test's matter
+		for _, want := range []string{"backend reloaded: backend=rbd0 outcome=replaced", "configuration reloaded: failed=[]"} {
+			if n := strings.Count(out.String(), want); n != 1 {
+				t.Errorf("%d times %q in\n%s", n, want, &out)
+			}
 		}
 	})
 }

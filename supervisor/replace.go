@@ -85,6 +85,7 @@ func (s *Supervisor) abandon(c *child, why string) {
 	switch {
 	case c.next.asked:
 		s.log.Info("replacement is ended together with the process before", about...)
+		why = "" // it is the operator who does not want it
 	case c.asked:
 		s.log.Error("replacement failed, the process before is ending and is started again", about...)
 	default:

@@ -41,10 +41,10 @@ type Supervisor struct {
 	oom      *oomCounter
 	up       upward
 	phase    phase
-	txn      *transaction // the reload that is being carried out, nil if none is
-	pending  []string     // options that wait for a restart of the service
-	failure  *ExitError   // why no child can run, nil while some can
-	cut      []string     // children that ended with work unfinished
+	txns     []*transaction
+	pending  []string   // options that wait for a restart of the service
+	failure  *ExitError // why no child can run, nil while some can
+	cut      []string   // children that ended with work unfinished
 }
 
 // event is news of one child: a message, or its end, which comes once.
@@ -203,7 +203,7 @@ func (s *Supervisor) act(now time.Time) {
 	if s.phase == running {
 		s.startDue(now)
 	}
-	s.settleReload()
+	s.settleAll()
 	s.publish()
 	s.tellParent(now) // of what Status already shows
 }

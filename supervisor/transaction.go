@@ -3,17 +3,30 @@ package supervisor
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/volumed/volumed/supervisor/lifeline"
 )
 
-// transaction is a reload whose outcomes are not all known.
+// transaction is a reload or restart whose outcomes are not all known.
 type transaction struct {
 	result Reloaded
-	open   []bool // by outcome
-	done   chan struct{}
+	open   []bool         // by outcome
+	tell   func(Reloaded) // of the result
+	// replaced is closed when no process is being replaced or changed: the next
+	// transaction may begin, while backends still come and go.
+	replaced chan struct{}
+	swapped  bool // replaced is closed
+	done     chan struct{}
+}
+
+// open adds a transaction to those under way.
+func (s *Supervisor) open(result Reloaded, tell func(Reloaded)) *transaction {
+	t := &transaction{result: result, tell: tell, replaced: make(chan struct{}), done: make(chan struct{})}
+	s.txns = append(s.txns, t)
+	return t
 }
 
 func (t *transaction) add(o Outcome) {
@@ -21,31 +34,40 @@ func (t *transaction) add(o Outcome) {
 	t.open = append(t.open, true)
 }
 
-// settleReload looks which outcomes are known by now, and ends the transaction
-// when all are.
-func (s *Supervisor) settleReload() {
-	if s.txn == nil {
-		return
-	}
-	left := 0
-	for i := range s.txn.open {
-		if s.txn.open[i] && s.known(&s.txn.result.Outcomes[i]) {
-			s.txn.open[i] = false
+// settleAll looks which outcomes are known by now, and ends the transactions of
+// which all are.
+func (s *Supervisor) settleAll() {
+	s.txns = slices.DeleteFunc(s.txns, s.settle)
+}
+
+// settle reports whether the transaction has ended.
+func (s *Supervisor) settle(t *transaction) bool {
+	all, replaced := true, true
+	for i, o := range t.result.Outcomes {
+		if t.open[i] && !s.known(&t.result.Outcomes[i]) {
+			all, replaced = false, replaced && (o.What == Added || o.What == Removed || o.What == Started)
+		} else {
+			t.open[i] = false
 		}
-		if s.txn.open[i] {
-			left++
-		}
 	}
-	if left > 0 && s.phase == running {
-		return
+	if s.phase != running {
+		all, replaced = true, true
 	}
-	for i, open := range s.txn.open {
+	if replaced && !t.swapped {
+		t.swapped = true
+		close(t.replaced)
+	}
+	if !all {
+		return false
+	}
+	for i, open := range t.open {
 		if open {
-			s.txn.result.Outcomes[i].Error = "the service is stopping"
+			t.result.Outcomes[i].Error = "the service is stopping"
 		}
 	}
-	close(s.txn.done)
-	s.txn = nil
+	t.tell(t.result)
+	close(t.done)
+	return true
 }
 
 // tuneTimeout bounds how long a process may take to take over live settings.
@@ -103,8 +125,12 @@ func (c *child) arrived() (arrived bool, why string) {
 // known completes an outcome if it is known by now, and reports whether it is.
 func (s *Supervisor) known(o *Outcome) bool {
 	c := s.find(o.Backend)
-	if o.What == Removed {
+	if o.What == Removed && (c == nil || c.leaving) {
 		return c == nil
+	}
+	if o.What == Removed {
+		o.After, o.Error = c.PID, "was added again meanwhile"
+		return true
 	}
 	if c == nil {
 		o.Error = "was taken out meanwhile"
