@@ -16,6 +16,9 @@ import (
 func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 	txn := s.open(Reloaded{At: now}, s.tellReload)
 	s.cfg.GracefulTimeout, s.cfg.Policy = plan.GracefulTimeout, plan.Policy
+	for _, o := range s.tuneItself(plan.Settings) {
+		txn.note(o)
+	}
 	waits := changed(s.cfg.Settings, plan.Settings, Service)
 	for _, spec := range plan.Workers {
 		if len(waits) > 0 {
@@ -42,6 +45,22 @@ func (s *Supervisor) apply(plan Config, now time.Time) *transaction {
 		plan.Applied()
 	}
 	return txn
+}
+
+// tuneItself tells what becomes of the supervisor's own options, which are in effect
+// with the policy.
+func (s *Supervisor) tuneItself(settings []Setting) []Outcome {
+	var all []Outcome
+	tell := func(scope Scope, what string) {
+		if options := changed(s.own, settings, scope); len(options) > 0 {
+			all = append(all, Outcome{Backend: Itself, What: what, Options: options})
+		}
+	}
+	tell(Own, Tuned)
+	tell(Births, Hereafter)
+	tell(Start, NextStart)
+	s.own = settings
+	return all
 }
 
 // waiting adds to options of the supervisor those of single backends that wait for a

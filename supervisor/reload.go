@@ -22,11 +22,15 @@ const (
 	WaitsOwn  = "pending until volumed restart" // reload_restart = never
 	Started   = "started"                       // it did not run, or could not, before
 	NextStart = "at its next start"
+	Hereafter = "for processes that start from now on"
 	// AsItWas is the outcome of a restart while the options wait for the service's.
 	AsItWas = "replaced with the options it had, others are pending until a restart of the service"
 )
 
-// Outcome is what has become of one backend in a reload.
+// Itself stands for the supervisor among the backends of a reload.
+const Itself = "supervisor"
+
+// Outcome is what has become of one backend, or of the supervisor itself, in a reload.
 type Outcome struct {
 	Backend string
 	What    string

@@ -282,6 +282,43 @@ func TestWhatConcernsTheServiceWaits(t *testing.T) {
 	})
 }
 
+// What the supervisor takes over itself is told as well, with when it takes effect; no
+// backend waits for it.
+func TestReloadTellsOfTheSupervisorItself(t *testing.T) {
+	own := func(burst, watchdog, sync string) []Setting {
+		return []Setting{{"restart_burst", burst, Own}, {"watchdog_timeout", watchdog, Births}, {"db_sync_timeout", sync, Start}}
+	}
+	r := &reloading{plan: Config{StatePath: "/state", Workers: []Spec{backend("rbd0", "1", "a", "x")}, Settings: own("1", "1", "1")}}
+	cfg := r.plan
+	cfg.Reread = func() (Config, error) { return r.plan, nil }
+	inBubble(t, cfg, func(w *world) {
+		r.world = w
+		r.ready("rbd0")
+		pid := r.proc("rbd0").pid
+		none := Outcome{Backend: "rbd0", What: Unchanged, Before: pid, After: pid}
+		for _, tc := range []struct {
+			settings []Setting
+			want     []Outcome
+		}{
+			{own("2", "2", "2"), []Outcome{
+				{Backend: Itself, What: Tuned, Options: []string{"restart_burst"}},
+				{Backend: Itself, What: Hereafter, Options: []string{"watchdog_timeout"}},
+				{Backend: Itself, What: NextStart, Options: []string{"db_sync_timeout"}}, none,
+			}},
+			{own("2", "2", "2"), []Outcome{none}},
+			{own("1", "2", "2"), []Outcome{{Backend: Itself, What: Tuned, Options: []string{"restart_burst"}}, none}},
+		} {
+			r.plan.Settings = tc.settings
+			got := ended(t, r.reload())
+			if diff := cmp.Diff(tc.want, got.Outcomes, cmpopts.EquateEmpty()); diff != "" || len(got.Pending) > 0 {
+				t.Errorf("outcomes (-want +got):\n%s, pending %v", diff, got.Pending)
+			}
+		}
+		r.signal(syscall.SIGTERM)
+		_ = r.wait() // how it ends is another test's matter
+	})
+}
+
 // A backend is not taken to another host by a reload or a restart: the next process
 // would serve that under the lock of this one, and nobody would serve this one.
 func TestHostOfABackendWaits(t *testing.T) {

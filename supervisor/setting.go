@@ -15,6 +15,9 @@ const (
 	Live    Scope = iota // taken over by the running process
 	Backend              // needs another process for the backend
 	Service              // needs a restart of the whole service
+	Own                  // taken over by the supervisor itself
+	Births               // given by the supervisor to processes that it starts from then on
+	Start                // counts only while the service starts, so nothing has to wait for it
 )
 
 // Setting is one option with its value, which is only ever compared.

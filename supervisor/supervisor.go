@@ -42,6 +42,7 @@ type Supervisor struct {
 	up       upward
 	phase    phase
 	txns     []*transaction
+	own      []Setting  // of the last configuration that was brought into effect
 	pending  []string   // options that wait for a restart of the service
 	failure  *ExitError // why no child can run, nil while some can
 	cut      []string   // children that ended with work unfinished
@@ -89,6 +90,7 @@ func New(cfg Config, log hclog.Logger) (*Supervisor, error) {
 		events: make(chan event),
 		jitter: rand.Float64,
 		oom:    newOOMCounter(os.DirFS("/")),
+		own:    cfg.Settings,
 	}
 	s.told = spell.New(s.log, orphanLull)
 	now := time.Now()

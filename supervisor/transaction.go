@@ -34,6 +34,12 @@ func (t *transaction) add(o Outcome) {
 	t.open = append(t.open, true)
 }
 
+// note adds an outcome that is known.
+func (t *transaction) note(o Outcome) {
+	t.result.Outcomes = append(t.result.Outcomes, o)
+	t.open = append(t.open, false)
+}
+
 // settleAll looks which outcomes are known by now, and ends the transactions of
 // which all are.
 func (s *Supervisor) settleAll() {

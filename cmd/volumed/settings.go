@@ -22,7 +22,21 @@ func settings(cfg *config.Config, section string) []supervisor.Setting {
 			add(s, supervisor.Backend)
 		case s.Reach == config.OfAll:
 			add(s, supervisor.Live)
+		case s.Reach == config.OfSupervisor && section == "" && s.Option != "enabled_backends": // that is told backend by backend
+			add(s, ownScope(s.Option))
 		}
 	}
 	return all
+}
+
+// ownScope is when an option of the supervisor takes effect after a reload.
+func ownScope(option string) supervisor.Scope {
+	switch option {
+	case "watchdog_timeout", "orphan_grace":
+		return supervisor.Births
+	case "db_sync_timeout":
+		return supervisor.Start
+	default:
+		return supervisor.Own
+	}
 }
