@@ -68,10 +68,11 @@ func (s *Supervisor) Start(ctx context.Context, backend string) error {
 	})
 }
 
-// Restart replaces the process of a backend without a gap, with all that waits for
-// it, but not with what waits for a restart of the service; one that does not run is started. It returns when the new one serves, or
-// cannot: the process before goes on then, and the error, of kind Unavailable, says
-// why. Kinds as Start otherwise.
+// Restart replaces the process of a backend without a gap, with all that waits for it
+// (not with what waits for a restart of the service: then the outcome is AsItWas); one
+// that does not run is started. It returns when the new one serves, or cannot: the
+// process before goes on then, and the error, of kind Unavailable, says why. Kinds as
+// Start otherwise.
 func (s *Supervisor) Restart(ctx context.Context, backend string) (Outcome, error) {
 	txn, err := s.restart(ctx, backend)
 	if err != nil {

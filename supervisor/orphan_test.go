@@ -7,7 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -86,12 +86,13 @@ func sleeps(t *testing.T, cmd *exec.Cmd, files ...*os.File) (end func() error) {
 		t.Fatal(err)
 	}
 	cmd.ExtraFiles = files
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return func() error {
+	end = sync.OnceValue(func() error {
 		stdin.Close()
 		return cmd.Wait()
-	}
+	})
+	t.Cleanup(func() { _ = end() }) // the test has looked at it, or has failed
+	return end
 }

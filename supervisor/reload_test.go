@@ -303,7 +303,8 @@ func TestReloadTellsOfTheSupervisorItself(t *testing.T) {
 			{own("2", "2", "2"), []Outcome{
 				{Backend: Itself, What: Tuned, Options: []string{"restart_burst"}},
 				{Backend: Itself, What: Hereafter, Options: []string{"watchdog_timeout"}},
-				{Backend: Itself, What: NextStart, Options: []string{"db_sync_timeout"}}, none,
+				{Backend: Itself, What: NextStart, Options: []string{"db_sync_timeout"}},
+				none,
 			}},
 			{own("2", "2", "2"), []Outcome{none}},
 			{own("1", "2", "2"), []Outcome{{Backend: Itself, What: Tuned, Options: []string{"restart_burst"}}, none}},
