@@ -434,8 +434,13 @@ func TestStopOfABackendCutsItsRestartShort(t *testing.T) {
 			done <- err
 		}()
 		synctest.Wait()
+		r.proc("rbd0").refuse() // it drains for long
 		if err := r.sup.Stop(r.t.Context(), "rbd0"); err != nil {
 			t.Error(err)
+		}
+		synctest.Wait()
+		if got := ended(t, r.reload()); got.err != nil || len(got.Failed()) > 0 {
+			t.Errorf("a reload while it drains: %+v", got)
 		}
 		if err := <-done; !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "was stopped") {
 			t.Errorf("the restart: %v", err)

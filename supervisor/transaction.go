@@ -138,12 +138,16 @@ func (s *Supervisor) known(o *Outcome) bool {
 		o.After, o.Error = c.PID, "was added again meanwhile"
 		return true
 	}
-	if c == nil {
+	if c == nil || c.leaving {
 		o.Error = "was taken out meanwhile"
 		return true
 	}
 	if o.What == Unchanged || o.What == NextStart || o.What == Waits || o.What == WaitsOwn {
 		o.After = c.PID
+		return true
+	}
+	if c.held && c.asked { // how long it drains concerns nobody here
+		o.Error = "was stopped meanwhile"
 		return true
 	}
 	arrived, why := c.arrived()
