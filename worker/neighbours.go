@@ -29,7 +29,10 @@ func (n *neighbours) forget(d driver.Driver) {
 func (w *Worker) addrs() []string {
 	w.neighbours.mu.Lock()
 	defer w.neighbours.mu.Unlock()
-	addrs := slices.Clone(w.driver.Addrs())
+	addrs := []string{}
+	if w.driver != nil { // it is not connected before its cluster answers
+		addrs = append(addrs, w.driver.Addrs()...)
+	}
 	for _, d := range w.neighbours.all {
 		addrs = append(addrs, d.Addrs()...)
 	}
