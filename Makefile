@@ -34,7 +34,7 @@ chaos: deps ## every method killed at every crash point three times, 2,000 rando
 	scripts/with-cluster env VOLUMED_TEST_KILLS=2000 VOLUMED_TEST_PLACES=4 VOLUMED_TEST_REQUESTS=10000 VOLUMED_TEST_OUTAGE=180 \
 		VOLUMED_TEST_RELOADS=400 VOLUMED_TEST_DEATHS=1000 \
 		go test -count=1 -timeout 120m -run '^Test(RandomKills|ExactlyOnce|BusAway|ReloadUnderLoad|SupervisorDoesNotGrow)$$' -tags '$(go_tags)' ./e2e
-	scripts/with-cluster go test -count=3 -timeout 60m -run '^TestMatrix$$' -tags '$(go_tags)' ./e2e
+	scripts/with-cluster env VOLUMED_TEST_MATRIX=3 go test -count=3 -timeout 90m -run '^TestMatrix$$' -tags '$(go_tags)' ./e2e
 
 lint: deps ## formatting, vet, golangci-lint, shellcheck, go.mod
 	@scripts/install-deps --lint

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os/exec"
 	"path"
 	"slices"
@@ -48,12 +49,15 @@ const (
 // worker with its successor. The list of points is the binary's own, and it is complete: what was
 // passed must be in it, and what is in it must be passed.
 //
-// One cell again: go test ./e2e -run 'TestMatrix/<method>/<point>/<kill>$'
+// VOLUMED_TEST_MATRIX says how many of the three deaths are tried at each point on each
+// way, drawn by VOLUMED_TEST_SEED; one by itself.
+// One cell again: VOLUMED_TEST_MATRIX=3 go test ./e2e -run 'TestMatrix/<method>/<point>/<kill>$'
 func TestMatrix(t *testing.T) {
 	binary := testenv.QuickBinary(t, "crashpoints")
 	points := listedPoints(t, binary)
 	sum := &summary{recorded: map[point]bool{}}
 	groups := arenas(points)
+	draw(groups, extent(t, "VOLUMED_TEST_MATRIX", 1), rand.New(rand.NewPCG(seed(t), 0)))
 	slots := make(chan struct{}, sideBySide)
 	var all sync.WaitGroup
 	for _, name := range slices.SortedFunc(maps.Keys(groups), func(a, b string) int { return len(groups[b]) - len(groups[a]) }) {
@@ -103,16 +107,28 @@ func arenas(points []point) map[string][]goal {
 			if w.depth != "" {
 				name += "-depth" + w.depth
 			}
-			groups[name] = append(groups[name], goal{p, w})
+			groups[name] = append(groups[name], goal{p, w, p.kills()})
 		}
 	}
 	return groups
 }
 
-// goal is a point and a way to it.
+// goal is a point, a way to it, and the deaths to be tried there.
 type goal struct {
 	point
-	way way
+	way    way
+	deaths []string
+}
+
+// draw leaves n deaths for each goal.
+func draw(groups map[string][]goal, n int, rng *rand.Rand) {
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		for i := range groups[name] {
+			g := &groups[name][i]
+			rng.Shuffle(len(g.deaths), func(i, j int) { g.deaths[i], g.deaths[j] = g.deaths[j], g.deaths[i] })
+			g.deaths = g.deaths[:min(n, len(g.deaths))]
+		}
+	}
 }
 
 // runArena kills one service at all the points, again and again.
@@ -120,7 +136,7 @@ func runArena(t *testing.T, binary string, goals []goal) *summary {
 	sum := &summary{recorded: map[point]bool{}}
 	var a *arena
 	for _, g := range goals {
-		for _, kill := range g.kills() {
+		for _, kill := range g.deaths {
 			passed := t.Run(string(g.point)+"/"+kill, func(cell *testing.T) {
 				if a == nil {
 					a = newArena(t, binary, g.way)
