@@ -121,6 +121,7 @@ func (d *Delivery) Send(ctx context.Context, from io.Reader, size int64) (err er
 	}
 	req.ContentLength = size
 	req.Header.Set("Content-Type", "application/octet-stream")
+	req.Header.Set("Expect", "100-continue") // a refusal is heard before the body is sent, and is not lost with it
 	// The body can be given once only: no redirect is followed.
 	client := &http.Client{Transport: d.gate.client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)

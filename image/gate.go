@@ -57,6 +57,7 @@ func New(cfg Config) *Gate {
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, ForceAttemptHTTP2: true,
 			// A connection is for one image: what a server sends beyond it goes nowhere.
 			DisableCompression: true, MaxResponseHeaderBytes: mostHeader, DisableKeepAlives: true,
+			ExpectContinueTimeout: time.Second,
 		},
 	}
 	return g
