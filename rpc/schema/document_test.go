@@ -87,13 +87,14 @@ func (w words) method(b *bytes.Buffer, m rpc.Method) {
 		subject = strings.Replace(rpc.ServiceSubject("S", m.Name), ".S.", ".<service>.", 1)
 	}
 	fmt.Fprintf(b, "\n### %s\n\n%s\n\n`%s`\n\n", m.Name, m.Doc, subject)
-	w.fields(b, m.Request)
+	b.WriteString("| field | type | meaning |\n|---|---|---|\n")
+	w.fields(b, "", m.Request)
 	fmt.Fprintf(b, "\nReply: %s. Schemas: [request](../rpc/schema/%s.request.json), [reply](../rpc/schema/%s.reply.json).\n",
 		strings.Join(names(m.Reply), ", "), m.Name, m.Name)
 }
 
-func (w words) fields(b *bytes.Buffer, of reflect.Type) {
-	b.WriteString("| field | type | meaning |\n|---|---|---|\n")
+// fields writes a line for each field, those of objects within below theirs.
+func (w words) fields(b *bytes.Buffer, within string, of reflect.Type) {
 	for _, field := range reflect.VisibleFields(of) {
 		if field.Anonymous {
 			continue
@@ -102,8 +103,19 @@ func (w words) fields(b *bytes.Buffer, of reflect.Type) {
 		if !strings.Contains(field.Tag.Get("json"), ",omit") {
 			kind += ", required"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s |\n", jsonName(field), kind, w.of(of, field))
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", within+jsonName(field), kind, w.of(of, field))
+		if inner, object := objectOf(field.Type); object {
+			w.fields(b, within+jsonName(field)+".", inner)
+		}
 	}
+}
+
+// objectOf returns the type of a field that is an object with fields of its own.
+func objectOf(of reflect.Type) (inner reflect.Type, object bool) {
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	return of, of.Kind() == reflect.Struct && of != reflect.TypeFor[time.Time]()
 }
 
 func names(of reflect.Type) []string {
@@ -128,7 +140,7 @@ func typeName(of reflect.Type) string {
 		return "integer"
 	case of.Kind() == reflect.Bool:
 		return "boolean"
-	case of.Kind() == reflect.Map:
+	case of.Kind() == reflect.Map || of.Kind() == reflect.Struct:
 		return "object"
 	default:
 		return of.Kind().String()
