@@ -26,9 +26,13 @@ var vitalFacts = []fact[worker.Vitals]{
 		func(v worker.Vitals, emit emit) {
 			eachGroup(v, func(g group, ops []volume.Operation) { emit(float64(len(ops)), g.method, g.status) })
 		}),
-	gauge("operations_oldest_age_seconds", "Time since the accept of the oldest of these operations, 0 if there is none.", []string{"method", "status"},
+	gauge("operations_oldest_age_seconds", "Time since the accept of the oldest of these operations; missing where there are none.", []string{"method", "status"},
 		func(v worker.Vitals, emit emit) {
-			eachGroup(v, func(g group, ops []volume.Operation) { emit(oldest(ops), g.method, g.status) })
+			eachGroup(v, func(g group, ops []volume.Operation) {
+				if len(ops) > 0 {
+					emit(oldest(ops), g.method, g.status)
+				}
+			})
 		}),
 
 	ofLanes("lane_slots", "Steps of the lane that may be at work at once.", func(l operation.LaneLoad) int { return l.Slots }),
@@ -106,9 +110,6 @@ func eachGroup(v worker.Vitals, f func(group, []volume.Operation)) {
 
 // oldest is the age of the first, which is the oldest.
 func oldest(ops []volume.Operation) float64 {
-	if len(ops) == 0 {
-		return 0
-	}
 	return max(0, time.Since(ops[0].CreatedAt).Seconds())
 }
 

@@ -25,16 +25,25 @@ func withMetrics(ctx context.Context, cfg *config.Config, s *supervisor.Supervis
 	ask := func(ctx context.Context, c supervisor.ChildStatus) (io.ReadCloser, error) {
 		return lifeline.Console(cfg.Default.StatePath, c.PID).Open(ctx, http.MethodGet, lifeline.ConsoleMetrics, nil)
 	}
-	return withPage(ctx, cfg, metrics.NewService(s, ask, version, log), log, s.Run)
+	return withPage(ctx, cfg, frugal(metrics.Page(metrics.NewService(s, ask, version, log))), log, s.Run)
+}
+
+// frugal gives back to the system what an answer took: a page of all workers takes more
+// than all the rest of the supervisor, and is made once in a while.
+func frugal(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page.ServeHTTP(w, r)
+		debug.FreeOSMemory()
+	})
 }
 
 // withPage runs a role beside the page of its metrics, if there is to be one.
-func withPage(ctx context.Context, cfg *config.Config, s metrics.Source, log hclog.Logger, run func(context.Context) error) error {
+func withPage(ctx context.Context, cfg *config.Config, page http.Handler, log hclog.Logger, run func(context.Context) error) error {
 	address := cfg.Default.MetricsListen
 	if address == "" {
 		return run(ctx)
 	}
-	return beside(ctx, func(ctx context.Context) { metrics.Serve(ctx, address, metrics.Page(s), log) }, run)
+	return beside(ctx, func(ctx context.Context) { metrics.Serve(ctx, address, page, log) }, run)
 }
 
 // beside runs a role while serve goes on, also while the role drains.

@@ -90,7 +90,7 @@ func (a *app) work(ctx context.Context, name string) error {
 		if a.parent.Supervised() { // who then shows this page with the others
 			return run(ctx)
 		}
-		return withPage(ctx, cfg, m, log, run)
+		return withPage(ctx, cfg, metrics.Page(m), log, run)
 	})
 }
 
