@@ -26,6 +26,7 @@ func newHardArena(t *testing.T, format int) *arena {
 	s.configure("rbd_user = ", fmt.Sprintf("rbd_clone_format = %d\nrbd_user = ", format))
 	a := &arena{service: s, group: t, format: format, checked: map[string]int64{}}
 	a.pool = openPool(t, s.ceph, s.pools[0])
+	a.pools = []*pool{a.pool}
 	s.start()
 	s.conn = a.dial("")
 	s.client = rpc.NewClient(s.conn, rpc.Options{Timeout: 500 * time.Millisecond})

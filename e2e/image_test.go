@@ -136,17 +136,18 @@ func TestImagesInAndOut(t *testing.T) {
 // imagesOut writes a volume into every kind of image, and one of them into a volume.
 func (s *imaging) imagesOut(raw string) {
 	s.t.Helper()
-	var sent []byte
+	sent := make(chan string, 1) // where the last one is that the server took
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f, err := os.CreateTemp(s.dir, "sent")
 		if err == nil {
 			_, err = f.ReadFrom(r.Body)
-			sent = []byte(f.Name())
 			err = errors.Join(err, f.Close())
 		}
 		if err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
+			return
 		}
+		sent <- f.Name()
 	}))
 	s.t.Cleanup(web.Close)
 	for format, verb := range map[string][]string{"raw": {"volume", "upload"}, "qcow2": {"image", "save"}} {
@@ -155,7 +156,7 @@ func (s *imaging) imagesOut(raw string) {
 		s.alike(raw, file, format)
 		s.command(1, "there is a file already", append(verb, "file_raw", "--to", "file://"+file, "--format", format)...)
 		s.command(0, "available", append(verb, "file_raw", "--to", web.URL+"/x", "--format", format)...)
-		s.alike(raw, string(sent), format)
+		s.alike(raw, <-sent, format)
 	}
 	if info, err := os.Stat(filepath.Join(s.dir, "out.raw")); err != nil || info.Sys().(*syscall.Stat_t).Blocks > 20<<20/512 {
 		s.t.Errorf("the raw file has no holes: %+v, %v", info, err)
