@@ -24,10 +24,6 @@ type link struct {
 // huntEvery is how often a monitor or an OSD that is away is tried again.
 const huntEvery = 3 * time.Second
 
-// pacedThreads is how many threads serve the callbacks of the data connection: each
-// flatten that pauses holds one, and others must not wait for it.
-const pacedThreads = "16"
-
 // dial connects. Operations time out after the given time, or never with 0;
 // connecting itself never takes longer than the configured timeout.
 func dial(cfg Config, timeout time.Duration) (*link, error) {
@@ -54,8 +50,6 @@ func dial(cfg Config, timeout time.Duration) (*link, error) {
 		// Small messages, for which somebody waits: two messenger threads answer them
 		// sooner than the usual three, which hand over to each other.
 		options["ms_async_op_threads"] = "2"
-	} else {
-		options["librados_thread_count"] = pacedThreads
 	}
 	for name, value := range options {
 		if err := conn.SetConfigOption(name, value); err != nil {

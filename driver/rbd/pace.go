@@ -29,7 +29,7 @@ const (
 	slowFrom  = 1.3
 	slowShare = 40
 	pauseMin  = 4 * time.Millisecond
-	pauseMost = 400 * time.Millisecond // also of one flatten
+	pauseMost = 100 * time.Millisecond // also of one flatten, which holds one of two threads
 	// measureMost bounds a measurement in a pool that hardly answers.
 	measureMost = 2 * time.Second
 	// mapMost is the most objects of an image of which it is found out what to copy: more

@@ -48,12 +48,14 @@ func copying(ctx context.Context, p *pacer, flattens int, each time.Duration) (b
 // Where the clients of the pool suffer the flattens slow down until they hardly do; where
 // they do not, the flattens do not wait.
 func TestPaceFollowsTheClients(t *testing.T) {
+	const flattens = 3
+	slowest := flattens * int(time.Minute/pauseMost) // objects in a minute when all pause as long as they may
 	for name, c := range map[string]struct {
 		suffers bool
 		least   int
 		most    int
 	}{
-		"they suffer": {true, 60 * 2, 60 * 20},
+		"they suffer": {true, slowest / 2, slowest * 5 / 4},
 		"they do not": {false, 60 * 150, 60 * 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +63,7 @@ func TestPaceFollowsTheClients(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				p := &pacer{}
-				busy, copied := copying(ctx, p, 3, 10*time.Millisecond)
+				busy, copied := copying(ctx, p, flattens, 10*time.Millisecond)
 				watched := make(chan struct{})
 				go func() {
 					defer close(watched)
