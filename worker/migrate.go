@@ -195,7 +195,11 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 	}
 	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
-		if m.copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, t.Progress); err != nil {
+		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, t.Progress, func(p driver.Progress) (err error) {
+			m.copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, p)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if conf, able := driver.As[driver.Configurer](to); able {

@@ -65,7 +65,9 @@ func (w *Worker) rollback(ctx context.Context, t *operation.Task, r *reversion) 
 	if err != nil {
 		return err
 	}
-	err = reverter.RevertToSnapshot(ctx, r.Snapshot, r.Size, t.Progress)
+	err = driver.Surround(ctx, w.driver, "RevertToSnapshot", r.Snapshot.String(), t.Progress, func(p driver.Progress) error {
+		return reverter.RevertToSnapshot(ctx, r.Snapshot, r.Size, p)
+	})
 	switch kind := fault.KindOf(err); {
 	case kind == fault.Exhausted:
 		return untilItWorks(fault.Of(err)).WithRetryAfter(brokenRetry)

@@ -12,7 +12,7 @@ import (
 	"github.com/ceph/go-ceph/rbd"
 )
 
-// Flattens share the cluster with its clients, who must not notice. So while there are
+// Flattens share the cluster with its clients, who are to suffer as little as they can. So while there are
 // any the latency of small reads from the pool is measured, and compared with what it
 // is when they stand still; as long as it suffers, they pause between objects. The
 // pause is one for all of them: it grows fast and shrinks slowly.
