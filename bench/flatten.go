@@ -69,7 +69,7 @@ func measureFlatten(ctx context.Context, w *world) error {
 
 // fill writes the first objects of an image whole.
 func (r *raw) fill(name string, objects int) error {
-	return r.change(name, func(img *rbd.Image) error {
+	return r.open(name, func(img *rbd.Image) error {
 		data := make([]byte, 4<<20)
 		for i := range data {
 			data[i] = byte(i)
@@ -83,23 +83,10 @@ func (r *raw) fill(name string, objects int) error {
 	})
 }
 
-// change opens an image for f.
-func (r *raw) change(name string, f func(*rbd.Image) error) error {
-	img, err := rbd.OpenImage(r.io, name, rbd.NoSnapshot)
-	if err != nil {
-		return err
-	}
-	err = f(img)
-	if closeErr := img.Close(); err == nil {
-		err = closeErr
-	}
-	return err
-}
-
 // flattenAll flattens three volumes at once, as fast as the cluster can.
 func (r *raw) flattenAll(ids []string) error {
 	_, err := parallel(len(ids), 3, func(i int) error {
-		return r.change("volume-"+ids[i], func(img *rbd.Image) error { return img.Flatten() })
+		return r.open("volume-"+ids[i], func(img *rbd.Image) error { return img.Flatten() })
 	})
 	return err
 }
