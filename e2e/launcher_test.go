@@ -235,7 +235,7 @@ func TestDyingAtOnce(t *testing.T) {
 // Neither makes the supervisor grow: no descriptors, no zombies, no memory.
 func TestSupervisorDoesNotGrow(t *testing.T) {
 	t.Parallel()
-	s := newService(t, options{backends: 2, sections: "[launcher]\nrestart_burst = 100000\n"})
+	s := newObserved(t, options{backends: 2, sections: "[launcher]\nrestart_burst = 100000\n"})
 	s.binary = testenv.QuickBinary(t) // the race detector keeps memory of its own
 	s.start()
 	s.ready()
@@ -260,6 +260,7 @@ func TestSupervisorDoesNotGrow(t *testing.T) {
 		}
 	}
 	round(n) // what is kept up to a limit, as the last lines of the log, is full then
+	s.scrape() // gives back what was garbage, so that what is left is what is kept
 	fds, memory := descriptors(t, pid), ownMemory(t, pid)
 	round(n)
 	s.eventually("descriptors are given back", func() error {
@@ -268,7 +269,8 @@ func TestSupervisorDoesNotGrow(t *testing.T) {
 		}
 		return nil
 	})
-	if now := ownMemory(t, pid); float64(now) > 1.05*float64(memory) {
+	s.scrape()
+	if now := ownMemory(t, pid); float64(now) > 1.05*float64(memory)+unsteady {
 		t.Errorf("%d KiB of its own, %d KiB before", now, memory)
 	}
 	if zombies := s.zombies(); len(zombies) > 0 {
@@ -278,6 +280,11 @@ func TestSupervisorDoesNotGrow(t *testing.T) {
 	t.Logf("%d deaths and %d reloads, after as many: %d descriptors, %d KiB of its own, before %d and %d KiB",
 		n, 2*n, descriptors(t, pid), ownMemory(t, pid), fds, memory)
 }
+
+// unsteady is by how much the memory of a supervisor differs from one look to the next,
+// in KiB, on a busy machine: threads come and go. Of 30 deaths it hides what leaks less
+// than 17 KiB with each, of 1,000 less than 1 KiB.
+const unsteady = 512
 
 func descriptors(t *testing.T, pid int) int {
 	t.Helper()
