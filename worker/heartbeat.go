@@ -68,13 +68,20 @@ func writeWithin(l Live) time.Duration {
 	return beatWithin
 }
 
-// beat writes one heartbeat, in less than a report interval or not at all.
+// beat writes one heartbeat, in less than a report interval or not at all. One goes after
+// the other: an older one would bring back the addresses that it has seen.
 func (w *Worker) beat(ctx context.Context) error {
 	if w.fence.Epoch == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeWithin(w.live()))
 	defer cancel()
+	select {
+	case w.beating <- struct{}{}:
+		defer func() { <-w.beating }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	phase, reason := w.health.now()
 	var addrs []string
 	if w.driver != nil {

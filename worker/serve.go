@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,9 +108,9 @@ func (w *Worker) lastBeat(ctx context.Context) error {
 			reason += ": " + why
 		}
 	}
-	addrs := []string{}
+	addrs := slices.Concat([]string{}, w.unfenced())
 	if w.replaced || w.cutOff { // what is left in the driver may still come to be, until it is fenced
-		addrs = w.addrs()
+		addrs = append(addrs, w.addrs()...)
 	}
 	return w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
 }

@@ -37,6 +37,7 @@ type Worker struct {
 	images     *image.Gate
 	health     *health
 	pulse      pulse
+	beating    chan struct{} // holds a token while a heartbeat is written
 	tuning     *tuning
 	stats      statsCache
 	batches    *batches
@@ -56,7 +57,7 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Log, told: spell.New(deps.Log, 0), health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
-		images: image.New(cfg.Images), tuning: newTuning(cfg.Live), listing: make(chan struct{}, 1),
+		images: image.New(cfg.Images), tuning: newTuning(cfg.Live), listing: make(chan struct{}, 1), beating: make(chan struct{}, 1),
 		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }
