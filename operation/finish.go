@@ -52,9 +52,10 @@ func (t *Task) conclude(outcome error) *conclusion {
 
 // commit writes the end. That of a success need not be on the disk yet: should it be
 // lost with the host, the operation is run again, finds everything done, and succeeds
-// again. A failure or a cancel could turn into something else.
+// again, unless it would write over what came since. A failure or a cancel could turn
+// into something else.
 func (c *conclusion) commit(e *Engine) error {
-	if c.outcome == nil {
+	if c.outcome == nil && !c.task.durable {
 		return e.writeSoon(e.hard, c.write)
 	}
 	return e.write(e.hard, c.write)

@@ -233,6 +233,24 @@ func TestOnlyASuccessEndsSoon(t *testing.T) {
 	}
 }
 
+// The end of what would write over newer data, if it were run again, is durable too.
+func TestOverwritesEndDurably(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		m := making("make")
+		m.Overwrites = true
+		w.know(m)
+		e := w.process()
+		if got, err := e.Wait(t.Context(), w.submit(e, "make", args{}).ID); err != nil || got.Status != volume.Succeeded {
+			t.Fatalf("%v, %v", got, err)
+		}
+		w.journal.mu.Lock()
+		defer w.journal.mu.Unlock()
+		if w.journal.soon != 0 {
+			t.Errorf("%d of %d writes need not be durable", w.journal.soon, w.journal.writes)
+		}
+	})
+}
+
 // Who waits in the process that ends the operation is handed what Finish has left,
 // unless that was not committed.
 func TestWaitIsHandedTheRow(t *testing.T) {

@@ -35,6 +35,10 @@ type Method[S any] struct {
 	// them, and begun again. An operation that waits for such a claim on its target has
 	// the one that holds it cancelled.
 	Background bool
+	// Overwrites methods, if they are run again after they have succeeded, would write
+	// over what callers have written since. So nobody is told before the end is on the
+	// disk.
+	Overwrites bool
 	// Accept decides, inside the accepting transaction, whether the request can
 	// be done, and moves the rows to their transient statuses. It sets
 	// op.Resource.ID, completes s (ids it generates become part of the stored
@@ -79,6 +83,7 @@ type definition struct {
 	creates  bool
 	patient  bool
 	behind   bool // Background
+	durable  bool // Overwrites
 	// bind decodes the arguments of an operation and returns its methods.
 	bind func(args json.RawMessage) (bound, error)
 }
@@ -108,7 +113,7 @@ func Register[S any](e *Engine, m Method[S]) {
 		panic("operation: method registered twice: " + m.Name)
 	}
 	e.methods[m.Name] = definition{
-		name: m.Name, since: m.Since, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient, behind: m.Background,
+		name: m.Name, since: m.Since, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient, behind: m.Background, durable: m.Overwrites,
 		bind: func(args json.RawMessage) (bound, error) { return bind(m, args) },
 	}
 }
