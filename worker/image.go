@@ -22,6 +22,7 @@ import (
 func (w *Worker) createFromImage() operation.Method[creation] {
 	return operation.Method[creation]{
 		Name: methodCreateFromImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Creates: true,
+		Overwrites: true,
 		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
 			if _, able := driver.As[driver.Writer](w.driver); !able {
 				return w.unable("fill volumes")

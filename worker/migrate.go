@@ -43,7 +43,8 @@ type migration struct {
 func (w *Worker) migrateVolume() operation.Method[migration] {
 	return operation.Method[migration]{
 		Name: rpc.MethodMigrateVolume, Since: typedSince, Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive,
-		Accept: w.acceptMigrate,
+		Overwrites: true,
+		Accept:     w.acceptMigrate,
 		Steps: []operation.Step[migration]{
 			{Name: "reserve", Run: w.reserveCopy},
 			{Name: "copy", Interruptible: true, Run: w.copyVolume},

@@ -5,7 +5,6 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
-	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -20,17 +19,14 @@ type reimaging struct {
 	facts map[string]string
 }
 
-// overwrittenResource is what a reimage claims when it begins to write: from then on
-// nobody knows what the volume holds, also after a death.
-const overwrittenResource volume.ResourceType = "overwritten"
-
 // reimage replaces what a volume holds by an image. What it held is gone as soon as the
 // first byte is written, so a failure from then on leaves the volume in error, and so
 // does a cancel; it can be reimaged again.
 func (w *Worker) reimage() operation.Method[reimaging] {
 	return operation.Method[reimaging]{
 		Name: rpc.MethodReimage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive,
-		Accept: w.acceptReimage,
+		Overwrites: true,
+		Accept:     w.acceptReimage,
 		Steps: []operation.Step[reimaging]{{Name: "import", Interruptible: true, Run: func(ctx context.Context, t *operation.Task, r *reimaging) error {
 			in, err := w.receive(ctx, t, r.Image, r.Size)
 			if err != nil {
@@ -40,7 +36,7 @@ func (w *Worker) reimage() operation.Method[reimaging] {
 			if err := w.unwatched(ctx, t, r.Target); err != nil {
 				return err
 			}
-			if err := w.overwrite(ctx, t.Operation()); err != nil {
+			if _, err := w.overwrite(ctx, t.Operation()); err != nil {
 				return err
 			}
 			r.facts = in.facts
@@ -72,22 +68,13 @@ func (w *Worker) acceptReimage(tx operation.Tx, op *volume.Operation, r *reimagi
 	return move(tx, &v, volume.Downloading)
 }
 
-// overwrite notes that the volume begins to be written.
-func (w *Worker) overwrite(ctx context.Context, op volume.Operation) error {
-	return crashpoint.Around(ctx, "sql.overwritten", func() error {
-		return w.store.Write(context.WithoutCancel(ctx), w.fence, func(tx operation.Tx) error {
-			return tx.Claim(op.ID, volume.Resource{Type: overwrittenResource, ID: op.Resource.ID}, operation.Shared)
-		})
-	})
-}
-
 func (w *Worker) finishReimage(tx operation.Tx, t *operation.Task, r *reimaging, err error) error {
 	v, lost := tx.Volume(r.VolumeID)
 	if lost != nil {
 		return lost
 	}
 	before := v.PreviousStatus
-	overwritten, lost := tx.Holders("", volume.Resource{Type: overwrittenResource, ID: v.ID})
+	overwritten, lost := isOverwritten(tx, v.ID)
 	if lost != nil {
 		return lost
 	}
@@ -95,7 +82,7 @@ func (w *Worker) finishReimage(tx operation.Tx, t *operation.Task, r *reimaging,
 	switch {
 	case err == nil:
 		v.Status, v.Bootable, v.ImageMetadata = volume.Available, true, r.facts
-	case len(overwritten) > 0:
+	case overwritten:
 		v.Status, v.Bootable, v.ImageMetadata = volume.Error, false, nil
 	default:
 		v.Status = before

@@ -17,6 +17,8 @@ type reversion struct {
 	Snapshot volume.SnapshotRef `json:"snapshot,omitzero"`
 	Size     int64              `json:"size,omitempty"` // GiB, of the volume, which stays
 	Before   volume.Status      `json:"before,omitempty"`
+
+	begun bool // an earlier attempt may have written
 }
 
 // revertToSnapshot gives a volume the content of any of its snapshots. A rollback
@@ -26,9 +28,10 @@ type reversion struct {
 func (w *Worker) revertToSnapshot() operation.Method[reversion] {
 	return operation.Method[reversion]{
 		Name: rpc.MethodRevertToSnapshot, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive,
-		Accept: w.acceptRevert,
-		Steps:  []operation.Step[reversion]{{Name: "rollback", Run: w.rollback}},
-		Finish: w.finishRevert,
+		Overwrites: true,
+		Accept:     w.acceptRevert,
+		Steps:      []operation.Step[reversion]{{Name: "rollback", Run: w.rollback}},
+		Finish:     w.finishRevert,
 	}
 }
 
@@ -58,11 +61,14 @@ func (w *Worker) acceptRevert(tx operation.Tx, op *volume.Operation, r *reversio
 	return move(tx, &v, volume.Reverting)
 }
 
-// rollback rolls the volume back. What a first attempt refuses is an outcome; once an
-// attempt may have begun, whatever can go away by itself is waited out.
+// rollback rolls the volume back. What the backend refuses is an outcome; once an
+// earlier attempt may have begun, whatever can go away by itself is waited out.
 func (w *Worker) rollback(ctx context.Context, t *operation.Task, r *reversion) error {
 	reverter, err := driver.Ability[driver.Reverter](w.driver, "revert volumes")
 	if err != nil {
+		return err
+	}
+	if r.begun, err = w.overwrite(ctx, t.Operation()); err != nil {
 		return err
 	}
 	err = driver.Surround(ctx, w.driver, "RevertToSnapshot", r.Snapshot.String(), t.Progress, func(p driver.Progress) error {
@@ -71,23 +77,23 @@ func (w *Worker) rollback(ctx context.Context, t *operation.Task, r *reversion) 
 	switch kind := fault.KindOf(err); {
 	case kind == fault.Exhausted:
 		return untilItWorks(fault.Of(err)).WithRetryAfter(brokenRetry)
-	case kind == fault.Busy && t.Repeat():
+	case kind == fault.Busy && r.begun:
 		return unlessOpen(err)
-	case kind == "", kind == fault.Unavailable, kind == fault.Cancelled, refused(t, err):
+	case kind == "", kind == fault.Unavailable, kind == fault.Cancelled, r.refused(err):
 		return err
 	default:
 		return fault.Of(err).WithHint("repeat the revert: volumectl volume revert %s --snapshot %s", r.VolumeID, r.SnapshotID)
 	}
 }
 
-// refused reports whether the volume is as it was: the backend has refused the first
-// attempt, or there was none.
-func refused(t *operation.Task, err error) bool {
+// refused reports whether the volume is as it was: nothing was begun, or the backend has
+// refused to begin.
+func (r *reversion) refused(err error) bool {
 	switch fault.KindOf(err) {
 	case fault.Cancelled:
 		return true
 	case fault.NotFound, fault.Busy, fault.Invalid, fault.Conflict, fault.Unsupported:
-		return !t.Repeat()
+		return !r.begun
 	default:
 		return false
 	}
@@ -105,7 +111,7 @@ func (w *Worker) finishRevert(tx operation.Tx, t *operation.Task, r *reversion, 
 	switch {
 	case err == nil:
 		v.Status = volume.Available
-	case refused(t, err):
+	case r.refused(err):
 		v.Status = r.Before
 	default:
 		v.Status = volume.Error

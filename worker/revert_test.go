@@ -68,6 +68,32 @@ func TestRevertThatFailed(t *testing.T) {
 	s.audit()
 }
 
+// A process that dies before it has begun leaves a volume that nobody has written to: who
+// has it open is still a reason to refuse.
+func TestRevertTakenOverIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.start()
+	v := s.create(rpc.CreateVolumeRequest{Size: 1})
+	snap := s.snapshot(v)
+	p.fuse.arm(1) // it accepts, and is dead when it would begin
+	accepted := must[rpc.VolumeReply](t)(s.RevertToSnapshot(t.Context(), s.host, rpc.RevertToSnapshotRequest{VolumeID: v.ID, SnapshotID: snap.ID}, rpc.CallOptions{}))
+	receive(t, "the death", p.fuse.blew)
+	_ = p.end()
+	_ = must[func()](t)(s.world.Watch(image(v), "10.0.0.1:0/7"))
+	next := s.start()
+	if op := s.wants(accepted.Operation.ID, volume.Failed); op.Error == nil || op.Error.Kind != fault.Busy {
+		t.Errorf("ended by %v", op.Error)
+	}
+	if got := s.status(v.ID); got != volume.Available {
+		t.Errorf("the volume is %s", got)
+	}
+	if n := next.faulty.Calls("RevertToSnapshot"); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+	s.audit()
+}
+
 // Once a rollback may have begun, a client that has the volume open is waited out: what
 // is rolled back in half is not handed out again.
 func TestRevertOutlastsWatchers(t *testing.T) {
