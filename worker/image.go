@@ -10,6 +10,7 @@ import (
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/internal/crashpoint"
+	"github.com/volumed/volumed/internal/redact"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -157,7 +158,7 @@ func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSour
 
 // imageFacts is what a volume keeps of its image.
 func imageFacts(r rpc.ImageSource, format image.Format) map[string]string {
-	facts := map[string]string{volume.ImageURL: image.Redact(r.URL), volume.ImageFormat: string(format)}
+	facts := map[string]string{volume.ImageURL: redact.URL(r.URL), volume.ImageFormat: string(format)}
 	if r.Checksum != "" {
 		facts[volume.ImageChecksum] = r.Checksum
 	}
