@@ -192,7 +192,7 @@ func (w *Worker) onlyOurs(ctx context.Context, m *migration) error {
 // copyVolume makes the copy, and gives it what the type of the volume wants.
 func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration) error {
 	if m.Dest.Same {
-		return w.configure(ctx, m.Image, m.Settings)
+		return w.settle(ctx, t, m.Image, m.Settings)
 	}
 	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
@@ -221,12 +221,12 @@ func (w *Worker) leaveImage(ctx context.Context, _ *operation.Task, m *migration
 }
 
 // stayHere takes everything back: first the old image, then the copy.
-func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, _ error) error {
+func (w *Worker) stayHere(ctx context.Context, t *operation.Task, m *migration, _ error) error {
 	if err := w.confirm(ctx); err != nil {
 		return err
 	}
 	if m.Dest.Same {
-		return w.configure(ctx, m.Image, m.Before)
+		return w.settle(ctx, t, m.Image, m.Before)
 	}
 	v, err := w.store.Volume(ctx, m.VolumeID)
 	if err != nil || v.MigrationStatus != volume.Migrating {

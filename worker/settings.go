@@ -61,6 +61,26 @@ func (w *Worker) configure(ctx context.Context, v volume.Ref, s volume.Settings)
 	return conf.ConfigureVolume(ctx, v, s)
 }
 
+// settle gives the image what its type wants, with all that follows from it.
+func (w *Worker) settle(ctx context.Context, t *operation.Task, v volume.Ref, s volume.Settings) error {
+	err := w.configure(ctx, v, s)
+	if err == nil && s.Unshare {
+		err = w.rebuildMaps(ctx, t, v)
+	}
+	return err
+}
+
+// rebuildMaps makes the maps of a volume valid that was shared.
+func (w *Worker) rebuildMaps(ctx context.Context, t *operation.Task, v volume.Ref) error {
+	mapper, able := driver.As[driver.Mapper](w.driver)
+	if !able {
+		return nil
+	}
+	return driver.Surround(ctx, w.driver, "RebuildMaps", v.Name, t.Progress, func(p driver.Progress) error {
+		return mapper.RebuildMaps(ctx, v, p)
+	})
+}
+
 // settingsOf returns what the type of a volume wants of its image; a volume without a
 // type wants nothing.
 func settingsOf(tx operation.Tx, v *volume.Volume, size int64) (volume.Settings, error) {
