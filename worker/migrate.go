@@ -81,8 +81,8 @@ func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volu
 	if volume.ParseHost(m.Dest.Host).Service() == w.cfg.Host {
 		return fault.New(fault.Invalid, "volume %s is at %s already", v.ID, w.cfg.Host).WithField("host")
 	}
-	if _, able := driver.As[driver.Copier](w.driver); !able {
-		return fault.New(fault.Unsupported, "the driver of %s copies no volumes to other backends", w.cfg.Host)
+	if _, err := driver.Ability[driver.Copier](w.driver, "copy volumes to others"); err != nil {
+		return err
 	}
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).
@@ -159,9 +159,9 @@ func (w *Worker) reserveCopy(ctx context.Context, _ *operation.Task, m *migratio
 
 // vacant refuses a name that an image has.
 func vacant(ctx context.Context, at driver.Driver, name string) error {
-	inventory, able := driver.As[driver.Inventory](at)
-	if !able {
-		return fault.New(fault.Unsupported, "the driver cannot tell whether a name is taken")
+	inventory, err := driver.Ability[driver.Inventory](at, "tell whether a name is taken")
+	if err != nil {
+		return err
 	}
 	found, err := inventory.Inspect(ctx, volume.Ref{Name: name}, false)
 	if err == nil && len(found) > 0 {
@@ -203,10 +203,7 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 		if err != nil {
 			return err
 		}
-		if conf, able := driver.As[driver.Configurer](to); able {
-			return conf.ConfigureVolume(ctx, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
-		}
-		return nil
+		return configure(ctx, to, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
 	})
 }
 

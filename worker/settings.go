@@ -54,11 +54,15 @@ func (w *Worker) chooseType(tx operation.Tx, c *creation, source *volume.Volume)
 
 // configure gives the image what its type wants.
 func (w *Worker) configure(ctx context.Context, v volume.Ref, s volume.Settings) error {
-	conf, able := driver.As[driver.Configurer](w.driver)
+	return configure(ctx, w.driver, v, s)
+}
+
+func configure(ctx context.Context, d driver.Driver, v volume.Ref, s volume.Settings) error {
+	conf, able := driver.As[driver.Configurer](d)
 	if !able {
 		return nil // which typeFor has found to be no loss
 	}
-	return conf.ConfigureVolume(ctx, v, s)
+	return driver.SurroundBrief(ctx, d, "ConfigureVolume", v.Name, func() error { return conf.ConfigureVolume(ctx, v, s) })
 }
 
 // settle gives the image what its type wants, with all that follows from it.
