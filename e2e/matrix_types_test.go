@@ -72,7 +72,7 @@ func (c *cell) unshare() { c.ask = c.asksToRetype(shared, limited) }
 // checkMaps sees that no map of the volume is invalid.
 func (c *cell) checkMaps() {
 	c.t.Helper()
-	if info := c.service.ceph.RBD(c.t, "info", c.service.pools[0]+"/volume-"+c.volumeID()); strings.Contains(info, "invalid") {
+	if info := c.ceph.RBD(c.t, "info", c.service.pools[0]+"/volume-"+c.volumeID()); strings.Contains(info, "invalid") {
 		c.t.Errorf("after %s: %s", c.point, info)
 	}
 }

@@ -27,8 +27,8 @@ func TestJSON(t *testing.T) {
 		`{"url":"https://images/a b?secret"}`:                                          `{"url":"https://images/a%20b"}`,
 		`[["https://images/a?secret"],true,null]`:                                      `[["https://images/a"],true,null]`,
 		`{"name":"as in https://images/a?b"}`:                                          `{"name":"as in https://images/a?b"}`,
-		`https://images/a`: `https://images/a`,
-		``:                 ``,
+		`https://images/a`:                                                             `https://images/a`,
+		``:                                                                             ``,
 	} {
 		if got := string(redact.JSON([]byte(document))); got != want {
 			t.Errorf("%s: %s, want %s", document, got, want)
