@@ -2,8 +2,10 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"io"
 
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -18,6 +20,28 @@ type Writer interface {
 	WriteVolume(ctx context.Context, v volume.Ref, data io.Reader, size int64, progress Progress) error
 	// ClearVolume makes the volume hold nothing but zeros, and gives their space back.
 	ClearVolume(ctx context.Context, v volume.Ref, progress Progress) error
+}
+
+// ShortData returns the error of a Writer whose data gave err before their size was read.
+func ShortData(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fault.New(fault.Invalid, "the data end too early: %w", err)
+	}
+	return err
+}
+
+// EndOfData has data of which all is read say that they have ended well: what checks them
+// knows only then. It returns the error of a Writer whose data have not.
+func EndOfData(data io.Reader) error {
+	n, err := io.ReadFull(data, make([]byte, 1))
+	switch {
+	case n > 0:
+		return fault.New(fault.Invalid, "the data do not end where they should")
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return err
+	}
 }
 
 // Reader is a backend whose snapshots the service itself can read.

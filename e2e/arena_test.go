@@ -16,17 +16,18 @@ import (
 )
 
 // newHardArena starts a service with the embedded bus that starts again at once
-// whatever is killed, and whose pool and tables the test looks into.
-func newHardArena(t *testing.T, format int) *arena {
+// whatever is killed, and whose pools and tables the test looks into.
+func newHardArena(t *testing.T, format int, o options) *arena {
 	t.Helper()
-	s := newService(t, options{
-		defaults: "report_interval = 1\nservice_down_time = 10\n",
-		sections: "[launcher]\nrestart_burst = 100000\nrestart_max = 1\n",
-	})
+	o.defaults += "report_interval = 1\nservice_down_time = 10\n"
+	o.sections = "[launcher]\nrestart_burst = 100000\nrestart_max = 1\n"
+	s := newService(t, o)
 	s.configure("rbd_user = ", fmt.Sprintf("rbd_clone_format = %d\nrbd_user = ", format))
 	a := &arena{service: s, group: t, format: format, checked: map[string]int64{}}
-	a.pool = openPool(t, s.ceph, s.pools[0])
-	a.pools = []*pool{a.pool}
+	for _, name := range s.pools {
+		a.pools = append(a.pools, openPool(t, s.ceph, name))
+	}
+	a.pool = a.pools[0]
 	s.start()
 	s.conn = a.dial("")
 	s.client = rpc.NewClient(s.conn, rpc.Options{Timeout: 500 * time.Millisecond})

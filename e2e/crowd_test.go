@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +28,11 @@ type crowd struct {
 	mu        sync.Mutex
 	volumes   []string
 	snapshots []string
-	asked     map[string]asked // by request id
+	home      map[string]string // the volumes of snapshots
+	types     []string          // that no volume has
+	// What was unmanaged, until it is managed again.
+	loose, looseSnapshots []string
+	asked                 map[string]asked // by request id
 }
 
 // asked is a request that was accepted, and the end that its caller was told; or one
@@ -38,15 +45,28 @@ type asked struct {
 const (
 	// crowdSize is how many requests are in flight at once.
 	crowdSize = 20
-	// crowdVolumes is with how many volumes deletes begin to prevail.
+	// crowdVolumes is with how many volumes no more are asked for.
 	crowdVolumes = 30
 )
 
-// wish is something to ask for.
-type wish struct {
-	method  string
-	of      string // the volume or snapshot
-	newSize int64
+// newCrowd returns one at a service of two backends, with images to make volumes of.
+func newCrowd(t *testing.T, format int, sum *butchery) *crowd {
+	t.Helper()
+	dir := t.TempDir()
+	web := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(web.Close)
+	c := &crowd{
+		arena: newHardArena(t, format, options{backends: 2, defaults: "image_file_allow = " + dir + "\nimage_url_allow = 127.0.0.1\n"}),
+		sum:   sum, home: map[string]string{}, asked: map[string]asked{},
+	}
+	c.imageDir, c.imageURL, c.kinds = dir, web.URL, map[string]string{}
+	for _, content := range []string{original, other} {
+		c.writeImage(content, content)
+	}
+	for _, name := range []string{limited, inherited, shared} {
+		c.kind(name)
+	}
+	return c
 }
 
 // ask asks for one thing after the other until stop is closed.
@@ -70,12 +90,13 @@ func (c *crowd) demand(rng *rand.Rand) {
 		id[i] = byte(rng.Uint32())
 	}
 	o := rpc.CallOptions{RequestID: id.String(), Wait: time.Duration(rng.IntN(2)) * answerWait}
-	op, err := c.persist(c.request(w, o))
-	if err == nil && cancels {
-		err = c.changeMind(op.ID)
+	request := func() (*volume.Operation, error) { return w.ask(o) }
+	op, err := c.persist(request)
+	if err == nil && cancels && w.at != "" {
+		err = c.changeMind(w.at, op.ID)
 	}
 	for o.Wait = answerWait; err == nil && !op.Status.Terminal() && c.group.Context().Err() == nil; {
-		op, err = c.persist(c.request(w, o))
+		op, err = c.persist(request)
 	}
 	if err != nil && !w.mayBeRefused(err) {
 		c.group.Errorf("%s of %s: %v", w.method, w.of, err)
@@ -85,105 +106,22 @@ func (c *crowd) demand(rng *rand.Rand) {
 
 // mayBeRefused reports whether the error comes of somebody else's having been faster.
 func (w wish) mayBeRefused(err error) bool {
-	if errors.Is(err, fault.Invalid) { // it has that size already
-		return w.method == rpc.MethodExtendVolume
-	}
-	return errors.Is(err, fault.Conflict) || errors.Is(err, fault.Busy) || errors.Is(err, fault.NotFound)
-}
-
-// choose draws what to ask for.
-func (c *crowd) choose(rng *rand.Rand) wish {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.volumes) == 0 {
-		return wish{method: rpc.MethodCreateVolume}
-	}
-	v := c.volumes[rng.IntN(len(c.volumes))]
-	snapshot := ""
-	if len(c.snapshots) > 0 {
-		snapshot = c.snapshots[rng.IntN(len(c.snapshots))]
-	}
-	roll := rng.IntN(100)
-	if len(c.volumes) > crowdVolumes {
-		roll = rng.IntN(50)
-	}
-	switch {
-	case roll < 20:
-		return wish{method: rpc.MethodDeleteVolume, of: v}
-	case roll < 35 && snapshot != "":
-		return wish{method: rpc.MethodDeleteSnapshot, of: snapshot}
-	case roll < 42:
-		return wish{method: rpc.MethodExtendVolume, of: v, newSize: 2 + rng.Int64N(6)}
-	case roll < 50:
-		return wish{method: rpc.MethodFlattenVolume, of: v}
-	case roll < 65:
-		return wish{method: rpc.MethodCreateSnapshot, of: v}
-	case roll < 75 && snapshot != "":
-		return wish{method: wishFromSnapshot, of: snapshot}
-	case roll < 85:
-		return wish{method: wishClone, of: v}
+	switch fault.KindOf(err) {
+	case fault.Conflict, fault.Busy, fault.NotFound:
+		return true
+	case fault.Exists:
+		return w.method == rpc.MethodManageExisting || w.method == rpc.MethodManageExistingSnapshot
+	case fault.Invalid: // it has that size already, or has moved
+		return w.method == rpc.MethodExtendVolume || strings.Contains(err.Error(), "belongs to")
 	default:
-		return wish{method: rpc.MethodCreateVolume}
-	}
-}
-
-// Wishes for volumes that are made of something.
-const (
-	wishFromSnapshot = "create_volume_from_snapshot"
-	wishClone        = "create_cloned_volume"
-)
-
-// request returns what sends the wish.
-func (c *crowd) request(w wish, o rpc.CallOptions) func() (*volume.Operation, error) {
-	ctx, to := c.group.Context(), c.backend(0)
-	create := func(req rpc.CreateVolumeRequest) func() (*volume.Operation, error) {
-		return func() (*volume.Operation, error) {
-			reply, err := c.client.CreateVolume(ctx, to, req, o)
-			return reply.Operation, err
-		}
-	}
-	switch w.method {
-	case rpc.MethodDeleteVolume:
-		return func() (*volume.Operation, error) {
-			reply, err := c.client.DeleteVolume(ctx, to, rpc.DeleteVolumeRequest{VolumeID: w.of}, o)
-			return reply.Operation, err
-		}
-	case rpc.MethodDeleteSnapshot:
-		return func() (*volume.Operation, error) {
-			reply, err := c.client.DeleteSnapshot(ctx, to, rpc.DeleteSnapshotRequest{SnapshotID: w.of}, o)
-			return reply.Operation, err
-		}
-	case rpc.MethodExtendVolume:
-		return func() (*volume.Operation, error) {
-			reply, err := c.client.ExtendVolume(ctx, to, rpc.ExtendVolumeRequest{VolumeID: w.of, NewSize: w.newSize}, o)
-			return reply.Operation, err
-		}
-	case rpc.MethodFlattenVolume:
-		c.mu.Lock()
-		c.flattened = append(c.flattened, w.of)
-		c.mu.Unlock()
-		return func() (*volume.Operation, error) {
-			reply, err := c.client.FlattenVolume(ctx, to, rpc.FlattenVolumeRequest{VolumeID: w.of}, o)
-			return reply.Operation, err
-		}
-	case rpc.MethodCreateSnapshot:
-		return func() (*volume.Operation, error) {
-			reply, err := c.client.CreateSnapshot(ctx, to, rpc.CreateSnapshotRequest{VolumeID: w.of}, o)
-			return reply.Operation, err
-		}
-	case wishFromSnapshot:
-		return create(rpc.CreateVolumeRequest{SnapshotID: w.of})
-	case wishClone:
-		return create(rpc.CreateVolumeRequest{SourceVolID: w.of})
-	default:
-		return create(rpc.CreateVolumeRequest{Size: 1})
+		return false
 	}
 }
 
 // changeMind cancels an operation, if it has not ended.
-func (c *crowd) changeMind(operationID string) error {
+func (c *crowd) changeMind(at, operationID string) error {
 	_, err := c.persist(func() (*volume.Operation, error) {
-		reply, err := c.client.CancelOperation(c.group.Context(), c.backend(0), rpc.OperationRequest{OperationID: operationID}, rpc.CallOptions{})
+		reply, err := c.client.CancelOperation(c.group.Context(), at, rpc.OperationRequest{OperationID: operationID}, rpc.CallOptions{})
 		return &reply.Operation, err
 	})
 	if errors.Is(err, fault.Conflict) {
@@ -200,16 +138,31 @@ func (c *crowd) note(w wish, requestID string, op volume.Operation) {
 	if op.Status != volume.Succeeded {
 		return
 	}
-	is := func(id string) bool { return id == w.of }
+	id := op.Resource.ID
+	without := func(ids []string) []string {
+		return slices.DeleteFunc(ids, func(other string) bool { return other == w.of })
+	}
 	switch w.method {
-	case rpc.MethodCreateVolume, wishFromSnapshot, wishClone:
-		c.volumes = append(c.volumes, op.Resource.ID)
+	case rpc.MethodCreateVolume, fromSnapshot, fromVolume, fromImage:
+		c.volumes = append(c.volumes, id)
+	case rpc.MethodManageExisting:
+		c.loose, c.volumes = without(c.loose), append(c.volumes, id)
 	case rpc.MethodDeleteVolume:
-		c.volumes = slices.DeleteFunc(c.volumes, is)
+		c.volumes = without(c.volumes)
+	case unmanage:
+		c.volumes, c.loose = without(c.volumes), append(c.loose, w.of)
 	case rpc.MethodCreateSnapshot:
-		c.snapshots = append(c.snapshots, op.Resource.ID)
+		c.snapshots, c.home[id] = append(c.snapshots, id), w.of
+	case rpc.MethodManageExistingSnapshot:
+		c.looseSnapshots, c.snapshots = without(c.looseSnapshots), append(c.snapshots, id)
 	case rpc.MethodDeleteSnapshot:
-		c.snapshots = slices.DeleteFunc(c.snapshots, is)
+		c.snapshots = without(c.snapshots)
+	case unmanageSnapshot:
+		c.snapshots, c.looseSnapshots = without(c.snapshots), append(c.looseSnapshots, w.of)
+	case rpc.MethodCreateType:
+		c.types = append(c.types, id)
+	case rpc.MethodDeleteType:
+		c.types = without(c.types)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -21,15 +20,14 @@ import (
 // VOLUMED_TEST_KILLS and VOLUMED_TEST_SEED change the extent and the run.
 func TestRandomKills(t *testing.T) {
 	kills, seed := extent(t, "VOLUMED_TEST_KILLS", 30), seed(t)
-	sum := &butchery{count: map[victim]int{}}
+	sum := &butchery{count: map[victim]int{}, ends: map[volume.OperationStatus]int{}, done: map[string]bool{}}
 	began := time.Now()
 	t.Run("at once", func(t *testing.T) {
 		places := extent(t, "VOLUMED_TEST_PLACES", 2)
 		for i := range places {
 			t.Run(fmt.Sprint("place ", i), func(t *testing.T) {
 				t.Parallel()
-				c := &crowd{arena: newHardArena(t, 2-i%2), asked: map[string]asked{}, sum: sum}
-				c.run(seed+uint64(i), kills/places)
+				newCrowd(t, 2-i%2, sum).run(seed+uint64(i), kills/places)
 			})
 		}
 	})
@@ -51,6 +49,7 @@ type butchery struct {
 	mu     sync.Mutex
 	count  map[victim]int
 	ends   map[volume.OperationStatus]int
+	done   map[string]bool // methods of which one has succeeded
 	audits int
 }
 
@@ -60,6 +59,27 @@ func (b *butchery) killed(v victim) {
 	b.count[v]++
 }
 
+// noteRest counts an audit, and the ends of the requests before it.
+func (b *butchery) noteRest(requests map[string]asked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.audits++
+	for _, a := range requests {
+		b.ends[a.end]++
+		b.done[a.method] = b.done[a.method] || a.end == volume.Succeeded
+	}
+}
+
+// undone are the methods of the crowd of which none has succeeded.
+func (b *butchery) undone() (methods []string) {
+	for _, w := range wishes {
+		if !b.done[w.method] {
+			methods = append(methods, w.method)
+		}
+	}
+	return methods
+}
+
 func (b *butchery) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,9 +87,9 @@ func (b *butchery) String() string {
 	for _, n := range b.count {
 		total += n
 	}
-	return fmt.Sprintf("%d kills (%d workers, %d buses, %d supervisors, %d groups), %d operations succeeded, %d failed, %d cancelled, %d requests refused, %d audits",
+	return fmt.Sprintf("%d kills (%d workers, %d buses, %d supervisors, %d groups), %d operations succeeded, %d failed, %d cancelled, %d requests refused, %d audits; without a success: %v",
 		total, b.count[theWorker], b.count[theBus], b.count[theSupervisor], b.count[theGroup],
-		b.ends[volume.Succeeded], b.ends[volume.Failed], b.ends[volume.Cancelled], b.ends[""], b.audits)
+		b.ends[volume.Succeeded], b.ends[volume.Failed], b.ends[volume.Cancelled], b.ends[""], b.audits, b.undone())
 }
 
 // between is how many kills there are before everything has to come to rest.
@@ -116,7 +136,7 @@ func (c *crowd) kill(rng *rand.Rand, n int) {
 	c.t.Helper()
 	for n > 0 {
 		if rng.IntN(4) > 0 {
-			c.answers(c.backend(0))
+			c.answers(c.backend(rng.IntN(len(c.pools))))
 		}
 		moment := time.NewTimer(time.Duration(rng.Int64N(int64(400 * time.Millisecond))))
 		select {
@@ -133,28 +153,25 @@ func (c *crowd) kill(rng *rand.Rand, n int) {
 		case roll < 5:
 			v = theBus
 		}
-		if c.slay(v) {
+		if c.slay(v, rng) {
 			c.sum.killed(v)
 			n--
 		}
 	}
-	c.answers(c.backend(0))
+	for i := range c.pools {
+		c.answers(c.backend(i))
+	}
 }
 
 // slay kills one of the kind, if there is one now.
-func (c *crowd) slay(v victim) bool {
+func (c *crowd) slay(v victim, rng *rand.Rand) bool {
 	c.t.Helper()
 	pid := c.cmd.Process.Pid
 	switch v {
 	case theWorker, theBus:
 		role := map[victim]string{theWorker: " worker ", theBus: " bus "}[v]
-		pid = 0
-		for _, p := range c.children() {
-			if strings.Contains(p.line+" ", role) {
-				pid = p.pid
-			}
-		}
-		return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
+		found := slices.DeleteFunc(c.children(), func(p process) bool { return !strings.Contains(p.line+" ", role) })
+		return len(found) > 0 && syscall.Kill(found[rng.IntN(len(found))].pid, syscall.SIGKILL) == nil
 	case theGroup:
 		pid = -pid
 	}
@@ -164,119 +181,4 @@ func (c *crowd) slay(v victim) bool {
 	<-c.ended
 	c.start()
 	return true
-}
-
-// rest sees that everything has come to an end, as it should.
-func (c *crowd) rest() {
-	t := c.t
-	t.Helper()
-	c.pool.churn(t)
-	c.release()
-	c.quiet()
-	c.unwatched()
-	ends := map[volume.OperationStatus]int{}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, a := range c.asked {
-		found := c.strings("SELECT id || ' ' || status FROM operations WHERE request_id = $1", id)
-		want := []string{a.operationID + " " + string(a.end)}
-		if a.operationID == "" { // refused
-			want = nil
-		}
-		if !slices.Equal(found, want) {
-			t.Errorf("the caller of %s, request %s, was told of %v; there is %v", a.method, id, want, found)
-		}
-		ends[a.end]++
-	}
-	// What was accepted to make something has claimed what it makes it of.
-	for _, failed := range c.strings(`SELECT method || ' ' || id || ' of ' || resource_id || ': ' || coalesce(error, '') FROM operations
-		WHERE status = 'failed' AND (method LIKE 'create%' OR error NOT LIKE '%"kind":"conflict"%'
-			AND error NOT LIKE '%"kind":"busy"%' AND error NOT LIKE '%"kind":"not_found"%')`) {
-		t.Errorf("failed: %s", failed)
-	}
-	c.agree()
-	c.checkRest()
-	c.checkService()
-	c.sum.mu.Lock()
-	defer c.sum.mu.Unlock()
-	c.sum.audits++
-	if c.sum.ends == nil {
-		c.sum.ends = map[volume.OperationStatus]int{}
-	}
-	for status, n := range ends {
-		c.sum.ends[status] += n
-	}
-	c.asked = map[string]asked{}
-}
-
-// unwatched waits until nobody has an image open any more.
-func (c *crowd) unwatched() {
-	c.t.Helper()
-	for name := range c.pool.images(c.t) {
-		id := strings.TrimPrefix(name, "volume-")
-		c.within(patience, "nobody watches "+id, func() error {
-			if w := c.pool.inspect(c.t, id).watchers; len(w) > 0 {
-				return fmt.Errorf("watched by %v", w)
-			}
-			return nil
-		})
-	}
-}
-
-// agree has the service's own audit compare pool and tables. Of clones of format 1
-// that are no more, a snapshot stays behind, which its repair removes.
-func (c *crowd) agree() {
-	c.t.Helper()
-	audit := c.audited()
-	if audit.Drift > 0 && c.format == 1 {
-		for f, err := range c.client.Findings(c.t.Context(), rpc.GetAuditRequest{AuditID: audit.ID}) {
-			if err != nil || !f.Note && f.Kind != volume.StrayCloneSnapshot {
-				c.t.Errorf("audit: %+v, %v", f, err)
-			}
-		}
-		_, err := c.client.ApplyRepairs(c.t.Context(), c.backend(0), rpc.ApplyRepairsRequest{AuditID: audit.ID}, wait)
-		if err != nil {
-			c.t.Errorf("repair: %v", err)
-		}
-		audit = c.audited()
-	}
-	if audit.Drift == 0 {
-		return
-	}
-	for f, err := range c.client.Findings(c.t.Context(), rpc.GetAuditRequest{AuditID: audit.ID}) {
-		c.t.Errorf("audit: %+v, %v", f, err)
-	}
-}
-
-func (c *crowd) audited() volume.Audit {
-	c.t.Helper()
-	reply, err := c.client.AuditBackend(c.t.Context(), c.backend(0), rpc.AuditBackendRequest{Deep: true}, wait)
-	c.succeeded("audit_backend", reply.Operation, err)
-	if reply.Audit == nil {
-		c.t.Fatal("an audit without an outcome")
-	}
-	return *reply.Audit
-}
-
-// release makes clones independent whose parents are deleted: their space comes back
-// only then.
-func (c *crowd) release() {
-	c.t.Helper()
-	c.each(`SELECT id FROM volumes WHERE deleted_at IS NULL AND status = 'available' AND (source_volid <> '' OR snapshot_id <> '')`, func(id string) error {
-		c.mu.Lock()
-		c.flattened = append(c.flattened, id)
-		c.mu.Unlock()
-		_, err := c.client.FlattenVolume(c.t.Context(), c.backend(0), rpc.FlattenVolumeRequest{VolumeID: id}, wait)
-		return err
-	})
-}
-
-// clear deletes everything, and sees that nothing is left.
-func (c *crowd) clear() {
-	c.t.Helper()
-	c.each("SELECT id FROM snapshots WHERE deleted_at IS NULL", func(id string) error {
-		_, err := c.client.DeleteSnapshot(c.t.Context(), c.backend(0), rpc.DeleteSnapshotRequest{SnapshotID: id}, wait)
-		return err
-	})
-	c.empty()
 }

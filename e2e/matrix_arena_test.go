@@ -255,10 +255,7 @@ func (a *arena) empty() {
 	// Clones go first: where they are of format 1, their snapshots cannot go before.
 	a.each("SELECT id FROM volumes WHERE deleted_at IS NULL AND id <> $1", remove, a.sourceID)
 	a.quiet()
-	a.each("SELECT id FROM snapshots WHERE deleted_at IS NULL", func(id string) error {
-		_, err := a.client.DeleteSnapshot(a.t.Context(), a.backend(0), rpc.DeleteSnapshotRequest{SnapshotID: id}, wait)
-		return err
-	})
+	a.deleteSnapshots()
 	a.each("SELECT id FROM volumes WHERE deleted_at IS NULL", remove)
 	a.quiet()
 	for _, pool := range a.pools {
@@ -266,6 +263,16 @@ func (a *arena) empty() {
 			a.t.Errorf("left in the pool when everything is deleted: %v", left)
 		}
 	}
+}
+
+// deleteSnapshots deletes all snapshots.
+func (a *arena) deleteSnapshots() {
+	a.t.Helper()
+	a.each("SELECT id FROM snapshots WHERE deleted_at IS NULL", func(id string) error {
+		at := a.serviceOf(a.strings("SELECT volume_id FROM snapshots WHERE id = $1", id)[0])
+		_, err := a.client.DeleteSnapshot(a.t.Context(), at, rpc.DeleteSnapshotRequest{SnapshotID: id}, wait)
+		return err
+	})
 }
 
 // serviceOf returns the service that a volume belongs to, poolOf its pool.

@@ -165,7 +165,8 @@ func (a *arena) persist(request func() (*volume.Operation, error)) (volume.Opera
 func (c *cell) cancel() error {
 	var id string
 	for id == "" {
-		err := c.tables.QueryRow("SELECT id FROM operations WHERE request_id = $1", c.requestID).Scan(&id)
+		err := c.tables.QueryRow(`SELECT its.id FROM operations asked JOIN operations its ON its.resource_id = asked.resource_id
+			WHERE asked.request_id = $1 AND its.method = $2 AND its.created_at >= asked.created_at`, c.requestID, c.way.target).Scan(&id)
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-c.group.Context().Done():
@@ -215,8 +216,8 @@ func (c *cell) checkAnswer(op volume.Operation) {
 	if err != nil || again.ID != op.ID || again.Status != op.Status {
 		c.t.Errorf("asked again: operation %s %s, %v; the first answer was %s %s", again.ID, again.Status, err, op.ID, op.Status)
 	}
-	wantCancelled := c.way.cancel
-	mayCancel := c.way.cancel || c.way.ask
+	wantCancelled := c.way.cancel && !c.method.follows
+	mayCancel := (c.way.cancel || c.way.ask) && !c.method.follows
 	switch {
 	case op.Status == volume.Succeeded && !wantCancelled:
 	case op.Status == volume.Cancelled && mayCancel:

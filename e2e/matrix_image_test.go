@@ -14,16 +14,18 @@ import (
 )
 
 // image returns the path of a raw image that holds what pool.write writes.
-func (a *arena) image() string {
+func (a *arena) image() string { return a.writeImage("image", original) }
+
+func (a *arena) writeImage(name, content string) (path string) {
 	a.t.Helper()
-	path := filepath.Join(a.imageDir, "image")
+	path = filepath.Join(a.imageDir, name)
 	f, err := os.Create(path)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	err = f.Truncate(24 << 20)
 	for n := range int64(3) {
-		_, werr := f.WriteAt([]byte("some data"), n*8<<20)
+		_, werr := f.WriteAt([]byte(content), n*8<<20)
 		err = errors.Join(err, werr)
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
@@ -109,8 +111,8 @@ func (c *cell) copied() {
 	}
 	defer f.Close()
 	for n := range int64(3) {
-		data := make([]byte, len("some data"))
-		if _, err := f.ReadAt(data, n*8<<20); err != nil || !bytes.Equal(data, []byte("some data")) {
+		data := make([]byte, len(original))
+		if _, err := f.ReadAt(data, n*8<<20); err != nil || !bytes.Equal(data, []byte(original)) {
 			c.t.Errorf("the image holds %q at %d, %v", data, n*8<<20, err)
 		}
 	}

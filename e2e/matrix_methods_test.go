@@ -30,6 +30,9 @@ type method struct {
 	keeps bool
 	// options are further lines of the backend's section.
 	options string
+	// follows tells that the method follows that of the request, which succeeds whatever
+	// becomes of it.
+	follows bool
 	// volumes and snapshots are how many more there are when it has succeeded.
 	volumes, snapshots int
 }
@@ -48,7 +51,7 @@ var methods = map[string]method{
 			if a.depth == "1" {
 				from = func() string { return a.createSnapshot(a.deepSource()).ID }
 			}
-			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: from(), Size: 2, VolumeType: a.shallowKind()})
+			return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: from(), Size: 2, VolumeType: a.kind(limited)})
 		},
 	},
 	"create_cloned_volume": {
@@ -58,17 +61,12 @@ var methods = map[string]method{
 			if a.depth == "1" {
 				from = a.deepSource
 			}
-			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: from(), Size: 2, VolumeType: a.shallowKind()})
+			return a.asksForVolume(rpc.CreateVolumeRequest{SourceVolID: from(), Size: 2, VolumeType: a.kind(limited)})
 		},
 	},
 	"flatten_in_background": { // of the volume from a snapshot that it follows
-		first: "flatten", last: "flatten", volumes: 1, options: "rbd_flatten_volume_from_snapshot = true\n",
-		check: func(c *cell) {
-			c.flattened = append(c.flattened, c.volumeID())
-			if parent := c.pool.inspect(c.t, c.volumeID()).parent; parent != "" {
-				c.t.Errorf("the volume is still a clone of %s", parent)
-			}
-		},
+		first: "flatten", last: "flatten", follows: true, volumes: 1, options: "rbd_flatten_volume_from_snapshot = true\n",
+		check:   (*cell).checkFlattenLater,
 		prepare: func(a *arena) ask { return a.asksForVolume(rpc.CreateVolumeRequest{SnapshotID: a.sourceSnapshot()}) },
 	},
 	"create_volume_from_image": {
@@ -210,14 +208,9 @@ var methods = map[string]method{
 		},
 	},
 	"retype": { // changes everything that a type can change
-		first: "configure", last: "configure",
-		prepare: func(a *arena) ask {
-			req := rpc.RetypeRequest{VolumeID: a.createVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(limited)}).ID, NewType: a.kind(shared)}
-			return func(o rpc.CallOptions) (*volume.Operation, error) {
-				reply, err := a.client.Retype(a.group.Context(), a.backend(0), req, o)
-				return reply.Operation, err
-			}
-		},
+		first: "configure", last: "configure", // a volume that becomes shared has no maps to rebuild
+		check:   (*cell).checkMaps,
+		prepare: func(a *arena) ask { return a.asksToRetype(limited, shared) },
 	},
 	"migrate_volume": { // with a snapshot
 		first: "reserve", last: "trash", backends: 2,
@@ -239,8 +232,9 @@ var methods = map[string]method{
 		},
 	},
 	"create_volume_type": {
+		check: func(c *cell) { c.checkType("asked for") },
 		prepare: func(a *arena) ask {
-			req := rpc.CreateTypeRequest{Name: uuid.NewString()}
+			req := rpc.CreateTypeRequest{Name: uuid.NewString(), Description: "asked for"}
 			return func(o rpc.CallOptions) (*volume.Operation, error) {
 				reply, err := a.client.CreateType(a.group.Context(), req, o)
 				return reply.Operation, err
@@ -248,9 +242,10 @@ var methods = map[string]method{
 		},
 	},
 	"update_volume_type": {
+		check: func(c *cell) { c.checkType("changed") },
 		prepare: func(a *arena) ask {
-			name := uuid.NewString()
-			req := rpc.UpdateTypeRequest{VolumeType: a.newKind(nil), Name: &name}
+			description := "changed"
+			req := rpc.UpdateTypeRequest{VolumeType: a.newKind(nil), Description: &description}
 			return func(o rpc.CallOptions) (*volume.Operation, error) {
 				reply, err := a.client.UpdateType(a.group.Context(), req, o)
 				return reply.Operation, err
@@ -258,6 +253,7 @@ var methods = map[string]method{
 		},
 	},
 	"delete_volume_type": {
+		check: func(c *cell) { c.checkType() },
 		prepare: func(a *arena) ask {
 			req := rpc.TypeRequest{VolumeType: a.newKind(nil)}
 			return func(o rpc.CallOptions) (*volume.Operation, error) {
@@ -408,10 +404,27 @@ func (c *cell) checkLabels(table string) {
 	}
 }
 
+// checkFlattenLater sees that the volume is no clone any more; or one still, that can be
+// used, if its flatten was cancelled.
+func (c *cell) checkFlattenLater() {
+	c.t.Helper()
+	id := c.volumeID()
+	status := c.strings("SELECT status FROM operations WHERE method = 'flatten_in_background' AND resource_id = $1", id)
+	if len(status) != 1 || status[0] != string(volume.Succeeded) && (status[0] != string(volume.Cancelled) || !c.way.cancel && !c.way.ask) {
+		c.t.Errorf("flattens: %v", status)
+		return
+	}
+	c.flattened = append(c.flattened, id)
+	if parent := c.pool.inspect(c.t, id).parent; parent != "" && status[0] == string(volume.Succeeded) {
+		c.t.Errorf("the volume is still a clone of %s", parent)
+	}
+	c.pool.written(c.t, id)
+}
+
 // deepSource returns a clone of the source, of which clones are too deep where one level
 // is allowed.
 func (a *arena) deepSource() string {
-	id := a.createVolume(rpc.CreateVolumeRequest{SourceVolID: a.source()}).ID
+	id := a.createVolume(rpc.CreateVolumeRequest{SourceVolID: a.source(), VolumeType: a.kind(inherited)}).ID
 	a.flattened = append(a.flattened, id)
 	return id
 }

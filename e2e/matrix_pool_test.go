@@ -185,24 +185,29 @@ func (p *pool) create(t *testing.T, name string, size uint64) {
 	}
 }
 
+// What volumes hold, and the images that they are made of, in three places.
+const (
+	original = "some data"
+	other    = "else data"
+)
+
 // write writes something into three objects of a volume.
 func (p *pool) write(t *testing.T, volumeID string) {
 	t.Helper()
-	p.change(t, volumeID, func(img *rbd.Image) (err error) {
-		for n := range int64(3) {
-			_, werr := img.WriteAt([]byte("some data"), n*8<<20)
-			err = errors.Join(err, werr)
-		}
-		return err
-	})
+	p.fill(t, volumeID, original)
 }
 
 // overwrite writes something else where write has written.
 func (p *pool) overwrite(t *testing.T, volumeID string) {
 	t.Helper()
+	p.fill(t, volumeID, other)
+}
+
+func (p *pool) fill(t *testing.T, volumeID, content string) {
+	t.Helper()
 	p.change(t, volumeID, func(img *rbd.Image) (err error) {
 		for n := range int64(3) {
-			_, werr := img.WriteAt([]byte("else data"), n*8<<20)
+			_, werr := img.WriteAt([]byte(content), n*8<<20)
 			err = errors.Join(err, werr)
 		}
 		return err
@@ -212,17 +217,32 @@ func (p *pool) overwrite(t *testing.T, volumeID string) {
 // written sees that a volume holds what write has written.
 func (p *pool) written(t *testing.T, volumeID string) {
 	t.Helper()
-	p.change(t, volumeID, func(img *rbd.Image) (err error) {
-		for n := range int64(3) {
-			data := make([]byte, len("some data"))
-			_, rerr := img.ReadAt(data, n*8<<20)
-			if string(data) != "some data" {
-				t.Errorf("volume %s holds %q at %d", volumeID, data, n*8<<20)
-			}
-			err = errors.Join(err, rerr)
+	if content := p.content(t, volumeID); content != original {
+		t.Errorf("volume %s holds %q", volumeID, content)
+	}
+}
+
+// content returns what a volume holds in each of the three places: zeros, if nobody has
+// written there. It is in all of them the same, unless somebody died while he wrote.
+func (p *pool) content(t *testing.T, volumeID string) string {
+	t.Helper()
+	img, err := rbd.OpenImageReadOnly(p.io, "volume-"+volumeID, rbd.NoSnapshot)
+	if err != nil {
+		t.Fatalf("open %s: %v", volumeID, err)
+	}
+	defer img.Close()
+	var found [3]string
+	for n := range found {
+		data := make([]byte, len(original))
+		if _, err := img.ReadAt(data, int64(n)*8<<20); err != nil {
+			t.Fatalf("read %s: %v", volumeID, err)
 		}
-		return err
-	})
+		found[n] = string(data)
+	}
+	if found[1] != found[0] || found[2] != found[0] {
+		t.Errorf("volume %s holds %q", volumeID, found)
+	}
+	return found[0]
 }
 
 // stray takes a snapshot as a clone would that did not remove it.

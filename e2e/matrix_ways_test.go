@@ -55,6 +55,7 @@ var ways = []struct {
 	{[]string{"flatten_volume/flatten/*/rbd.detach_parent"}, way{first: "%m/%f/before", tamper: (*cell).leaveDetached}},
 	{[]string{"create_volume_from_image/import/*/rbd.discard"}, way{first: "create_volume_from_image/import/after"}},
 	{[]string{"*/import/*/qemu.import", "copy_volume_to_image/copy/*/qemu.export"}, way{spoil: (*cell).inQCOW2}},
+	{[]string{"retype/rebuild/*", "retype/rebuild/*/*"}, way{spoil: (*cell).unshare}},
 	{[]string{"delete_volume/trash/*/rbd.remove_image"}, way{spoil: (*cell).behead}},
 	{[]string{"manage_existing/rename/*/rbd.give_up_name"}, way{first: "manage_existing/rename/before", tamper: (*cell).leaveTwoNames}},
 	{[]string{"apply_repairs/repair/*/rbd.rename"}, way{spoil: (*cell).misname}},

@@ -26,7 +26,7 @@ import (
 // VOLUMED_TEST_REQUESTS and VOLUMED_TEST_SEED change the extent and the run.
 func TestExactlyOnce(t *testing.T) {
 	n, seed := extent(t, "VOLUMED_TEST_REQUESTS", 300), seed(t)
-	e := &exactly{arena: newHardArena(t, 2), requests: plan(seed, n)}
+	e := &exactly{arena: newHardArena(t, 2, options{}), requests: plan(seed, n)}
 	bus, err := url.Parse(e.url())
 	if err != nil {
 		t.Fatal(err)

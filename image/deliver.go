@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/redact"
 )
 
 // Target is where an image goes.
@@ -45,7 +46,7 @@ type Delivery struct {
 // be sent before its end is known. Kinds: Invalid for what must not be written,
 // Exists for a file that is there, Exhausted.
 func (g *Gate) Deliver(t Target, size int64, whole bool) (_ *Delivery, err error) {
-	defer fault.Wrap(&err, "image %s", Redact(t.URL))
+	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
 	u, err := parseURL(t.URL)
 	if err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func (d *Delivery) delivered() (bool, error) {
 // at once. Kinds: Busy for a server that does not answer or is silent, Invalid for one
 // that refuses; those of from.
 func (d *Delivery) Send(ctx context.Context, from io.Reader, size int64) (err error) {
-	defer fault.Wrap(&err, "image %s", Redact(d.url.String()))
+	defer fault.Wrap(&err, "image %s", redact.URL(d.url.String()))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := d.gate.cfg.Idle
@@ -259,7 +260,7 @@ func (d *Delivery) Finish(ctx context.Context) (err error) {
 		}
 		return d.Send(ctx, io.NewSectionReader(d.File, 0, info.Size()), info.Size())
 	}
-	defer fault.Wrap(&err, "image %s", Redact(d.url.String()))
+	defer fault.Wrap(&err, "image %s", redact.URL(d.url.String()))
 	root := d.place.root
 	if err := d.File.Sync(); err != nil {
 		return fileError(err)
@@ -287,7 +288,7 @@ func (d *Delivery) Discard() error {
 // Withdraw removes what a delivery that is given up may have left. It may be repeated.
 // What was sent to a server stays there.
 func (g *Gate) Withdraw(t Target) (err error) {
-	defer fault.Wrap(&err, "image %s", Redact(t.URL))
+	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
 	u, err := parseURL(t.URL)
 	if err != nil || u.Scheme != schemeFile {
 		return err

@@ -69,16 +69,6 @@ func CheckTarget(text string, f Format) error {
 	return nil
 }
 
-// Redact returns what may be shown of a URL: no query, which may hold a signature.
-func Redact(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "(no URL)"
-	}
-	u.RawQuery, u.ForceQuery, u.Fragment, u.User = "", false, "", nil
-	return u.String()
-}
-
 func parseURL(text string) (*url.URL, error) {
 	invalid := func(format string, args ...any) *fault.Error {
 		return fault.New(fault.Invalid, "image url "+format, args...).WithField("image.url")

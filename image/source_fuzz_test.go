@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/volumed/volumed/internal/redact"
 )
 
 // Whatever a URL says: no panic, what is shown of it hides what may be secret, and prints.
@@ -19,7 +21,7 @@ func FuzzSource(f *testing.F) {
 		if s.Check() != nil {
 			return
 		}
-		shown := Redact(url)
+		shown := redact.URL(url)
 		if strings.Contains(shown, "?") || strings.ContainsFunc(shown, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Errorf("%q is shown as %q", url, shown)
 		}

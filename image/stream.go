@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/redact"
 )
 
 // Stream is an image on its way in. It belongs to one goroutine, which closes it.
@@ -35,7 +36,7 @@ const bufferSize = 256 << 10
 // used or does not fit, NotFound, Unsupported, Busy for a server that does not answer,
 // Cancelled.
 func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err error) {
-	defer fault.Wrap(&err, "image %s", Redact(s.URL))
+	defer fault.Wrap(&err, "image %s", redact.URL(s.URL))
 	if err := s.Check(); err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ type definition struct {
 	behind   bool // Background
 	durable  bool // Overwrites
 	// bind decodes the arguments of an operation and returns its methods.
-	bind func(args json.RawMessage) (bound, error)
+	bind func(args volume.Args) (bound, error)
 }
 
 // bound is a method bound to the state of one operation.
@@ -94,7 +94,7 @@ type bound struct {
 	steps  []boundStep
 	undo   func(ctx context.Context, t *Task, cause error) error
 	finish func(tx Tx, t *Task, err error) error
-	encode func() (json.RawMessage, error)
+	encode func() (volume.Args, error)
 }
 
 type boundStep struct {
@@ -114,11 +114,11 @@ func Register[S any](e *Engine, m Method[S]) {
 	}
 	e.methods[m.Name] = definition{
 		name: m.Name, since: m.Since, resource: m.Resource, lane: m.Lane, target: m.Target, creates: m.Creates, patient: m.Patient, behind: m.Background, durable: m.Overwrites,
-		bind: func(args json.RawMessage) (bound, error) { return bind(m, args) },
+		bind: func(args volume.Args) (bound, error) { return bind(m, args) },
 	}
 }
 
-func bind[S any](m Method[S], args json.RawMessage) (bound, error) {
+func bind[S any](m Method[S], args volume.Args) (bound, error) {
 	s := new(S)
 	if err := json.Unmarshal(args, s); err != nil {
 		return bound{}, fault.New(fault.Invalid, "arguments of %s: %w", m.Name, err)
@@ -126,7 +126,7 @@ func bind[S any](m Method[S], args json.RawMessage) (bound, error) {
 	b := bound{
 		accept: func(tx Tx, op *volume.Operation) error { return m.Accept(tx, op, s) },
 		finish: func(tx Tx, t *Task, err error) error { return m.Finish(tx, t, s, err) },
-		encode: func() (json.RawMessage, error) { return json.Marshal(s) },
+		encode: func() (volume.Args, error) { return json.Marshal(s) },
 	}
 	if m.Undo != nil {
 		b.undo = func(ctx context.Context, t *Task, cause error) error { return m.Undo(ctx, t, s, cause) }

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ const operationFixed = 16
 
 func operationFields(op *volume.Operation) []any {
 	return []any{
-		&op.ID, &op.RequestID, &op.ProjectID, &op.UserID, &op.Method, jsonOf(&op.Args), &op.ArgHash,
+		&op.ID, &op.RequestID, &op.ProjectID, &op.UserID, &op.Method, jsonOf((*json.RawMessage)(&op.Args)), &op.ArgHash,
 		(*string)(&op.Type), &op.Resource.ID, &op.Backend, &op.Lane,
 		&op.Epoch, &op.TraceParent, timeOf(&op.CreatedAt), timeOf(&op.Deadline), &op.CancelRequested,
 		(*string)(&op.Status), &op.Step, &op.Progress, timeOf(&op.ETA), &op.Attempt, &op.Reason, jsonOf(&op.BlockedBy), &op.Hint, timeOf(&op.NextTry),

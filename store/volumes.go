@@ -13,24 +13,24 @@ import (
 // which has a life of its own; those that the indexes are about; the rest.
 var volumeColumns = []string{
 	"id", "created_at", "metadata",
-	"deleted_at", "project_id", "host", "size", "volume_type_id",
+	"deleted_at", "project_id", "host", "size", "volume_type_id", "image_id",
 	"_name_id", "user_id", "display_name", "display_description", "status", "previous_status",
 	"attach_status", "cluster_name", "availability_zone", "snapshot_id", "source_volid", "migration_status",
-	"bootable", "multiattach", "image_id", "updated_at", "launched_at", "terminated_at", "image_metadata", "adopted_parent",
+	"bootable", "multiattach", "updated_at", "launched_at", "terminated_at", "image_metadata", "adopted_parent",
 }
 
 const (
 	volumeFixed   = 3
-	volumeIndexed = 8
+	volumeIndexed = 9
 )
 
 func volumeFields(v *volume.Volume) []any {
 	return []any{
 		&v.ID, timeOf(&v.CreatedAt), jsonOf(&v.Metadata),
-		timeOf(&v.DeletedAt), &v.ProjectID, &v.Host, &v.Size, &v.VolumeTypeID,
+		timeOf(&v.DeletedAt), &v.ProjectID, &v.Host, &v.Size, &v.VolumeTypeID, &v.ImageID,
 		&v.NameID, &v.UserID, &v.Name, &v.Description, (*string)(&v.Status), (*string)(&v.PreviousStatus),
 		&v.AttachStatus, &v.ClusterName, &v.AvailabilityZone, &v.SnapshotID, &v.SourceVolID, (*string)(&v.MigrationStatus),
-		&v.Bootable, &v.Multiattach, &v.ImageID, timeOf(&v.UpdatedAt), timeOf(&v.LaunchedAt), timeOf(&v.TerminatedAt), jsonOf(&v.ImageMetadata),
+		&v.Bootable, &v.Multiattach, timeOf(&v.UpdatedAt), timeOf(&v.LaunchedAt), timeOf(&v.TerminatedAt), jsonOf(&v.ImageMetadata),
 		jsonOf(&v.AdoptedParent),
 	}
 }
@@ -42,8 +42,8 @@ var (
 	insertVolume  = insertInto("volumes", volumeColumns)
 	// SQLite writes every index anew that an UPDATE names a column of. Most updates
 	// leave those as they are, and then do not name them.
-	updateUnmoved = "UPDATE volumes SET " + assignments(7, volumeColumns[volumeIndexed:]) +
-		" WHERE id = $1 AND status = $2 AND deleted_at IS NULL AND project_id = $3 AND host = $4 AND size = $5 AND volume_type_id = $6"
+	updateUnmoved = "UPDATE volumes SET " + assignments(8, volumeColumns[volumeIndexed:]) +
+		" WHERE id = $1 AND status = $2 AND deleted_at IS NULL AND project_id = $3 AND host = $4 AND size = $5 AND volume_type_id = $6 AND image_id = $7"
 	updateVolume   = "UPDATE volumes SET " + assignments(3, volumeColumns[volumeFixed:]) + " WHERE id = $1 AND status = $2"
 	countAttached  = "SELECT count(*) FROM volume_attachment WHERE volume_id = $1 AND deleted_at IS NULL"
 	volumeResource = func(id string) volume.Resource { return volume.Resource{Type: volume.VolumeResource, ID: id} }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/internal/redact"
 )
 
 // OperationStatus is the status of an operation.
@@ -53,7 +54,7 @@ type Operation struct {
 	UserID    string `json:"user_id,omitempty"`
 	Method    string `json:"method"`
 	// Args are the arguments as accepted, ids that accept generated included.
-	Args json.RawMessage `json:"args"`
+	Args Args `json:"args"`
 	// ArgHash tells a repeated request from another one under the same id.
 	ArgHash string `json:"-"`
 	Resource
@@ -85,6 +86,20 @@ type Operation struct {
 	FinishedAt      time.Time       `json:"finished_at,omitzero"`
 	Deadline        time.Time       `json:"deadline,omitzero"`
 }
+
+// Args are the arguments of an operation, as JSON. Their bytes are for the journal, which
+// needs them whole. Whoever is shown them, as JSON or as text, sees URLs without query and
+// user, where signatures and passwords are.
+type Args json.RawMessage
+
+// MarshalJSON implements json.Marshaler.
+func (a Args) MarshalJSON() ([]byte, error) { return json.RawMessage(redact.JSON(a)).MarshalJSON() }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *Args) UnmarshalJSON(data []byte) error { return (*json.RawMessage)(a).UnmarshalJSON(data) }
+
+// String returns what may be shown.
+func (a Args) String() string { return string(redact.JSON(a)) }
 
 // OperationError is the error with which an operation ended: the fault in the
 // form in which it is stored and travels.

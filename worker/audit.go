@@ -8,7 +8,6 @@ import (
 
 	"github.com/volumed/volumed/audit"
 	"github.com/volumed/volumed/driver"
-	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -26,8 +25,8 @@ func (w *Worker) auditBackend() operation.Method[auditing] {
 	return operation.Method[auditing]{
 		Name: rpc.MethodAuditBackend, Resource: volume.AuditResource, Lane: operation.Stats, Target: operation.Exclusive,
 		Accept: func(_ operation.Tx, op *volume.Operation, a *auditing) error {
-			if _, ok := driver.As[driver.Inventory](w.driver); !ok {
-				return fault.New(fault.Unsupported, "the driver of %s cannot list what is there", w.cfg.Host)
+			if _, err := driver.Ability[driver.Inventory](w.driver, "list what is there"); err != nil {
+				return err
 			}
 			if a.AuditID == "" {
 				a.AuditID = uuid.NewString()

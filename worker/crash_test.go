@@ -3,6 +3,8 @@ package worker_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,8 @@ var crashes = map[string]struct {
 	prepare func(s *site) volume.Volume
 	// act sends the request; it is repeated as it is until it is answered.
 	act func(s *site, v volume.Volume, o rpc.CallOptions) error
+	// aside, if there is one, takes away what is left to others.
+	aside func(s *site, v volume.Volume)
 	// check, if there is one, looks at what has become of it.
 	check func(s *site, v volume.Volume)
 	// images and trash are what the storage holds in the end.
@@ -194,6 +198,69 @@ var crashes = map[string]struct {
 		},
 		images: 1,
 	},
+	"unmanage_volume": {
+		prepare: func(s *site) volume.Volume { v := s.create(rpc.CreateVolumeRequest{Size: 1}); s.snapshot(v); return v },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			r := rpc.DeleteVolumeRequest{VolumeID: v.ID, UnmanageOnly: true, Cascade: true}
+			_, err := s.crashing().DeleteVolume(s.Context(), s.host, r, o)
+			return err
+		},
+		aside: func(s *site, v volume.Volume) {
+			if names := s.world.Snapshots(image(v)); len(names) != 1 {
+				s.Errorf("of the snapshots %v are left", names)
+			}
+			s.did(s.world.Remove(image(v)))
+		},
+		check: func(s *site, v volume.Volume) {
+			if row := s.record(v.ID); row.Status != volume.Deleted || row.ImageID != "" {
+				s.Errorf("the volume is %s, with the image %q", row.Status, row.ImageID)
+			}
+			s.wantSnapshot(s.onlySnapshot(v), volume.Deleted)
+		},
+	},
+	"unmanage_snapshot": {
+		prepare: func(s *site) volume.Volume { v := s.create(rpc.CreateVolumeRequest{Size: 1}); s.snapshot(v); return v },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			r := rpc.DeleteSnapshotRequest{SnapshotID: s.onlySnapshot(v), UnmanageOnly: true}
+			_, err := s.crashing().DeleteSnapshot(s.Context(), s.host, r, o)
+			return err
+		},
+		aside: func(s *site, v volume.Volume) {
+			s.did(s.world.RemoveSnapshot(image(v), "snapshot-"+s.onlySnapshot(v)))
+		},
+		check:  func(s *site, v volume.Volume) { s.wantSnapshot(s.onlySnapshot(v), volume.Deleted) },
+		images: 1,
+	},
+	"retype": {
+		prepare: func(s *site) volume.Volume {
+			s.makeType(s.host, nil)
+			return s.create(rpc.CreateVolumeRequest{Size: 1})
+		},
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.Retype(s.Context(), s.host, rpc.RetypeRequest{VolumeID: v.ID, NewType: s.host}, o)
+			return err
+		},
+		check: func(s *site, v volume.Volume) {
+			if row := s.record(v.ID); row.VolumeTypeID == "" || row.Status != volume.Available {
+				s.Errorf("the volume is %s, of the type %q", row.Status, row.VolumeTypeID)
+			}
+		},
+		images: 1,
+	},
+	"update_snapshot": {
+		prepare: func(s *site) volume.Volume { v := s.create(rpc.CreateVolumeRequest{Size: 1}); s.snapshot(v); return v },
+		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
+			_, err := s.UpdateSnapshot(s.Context(), s.host, rpc.UpdateSnapshotRequest{SnapshotID: s.onlySnapshot(v), Labels: labels("new", "k", "v")}, o)
+			return err
+		},
+		check: func(s *site, v volume.Volume) {
+			row, err := s.db.SnapshotRecord(s.Context(), s.onlySnapshot(v))
+			if err != nil || row.Name != "new" || row.Metadata["k"] != "v" {
+				s.Errorf("the labels are %q, %v, %v", row.Name, row.Metadata, err)
+			}
+		},
+		images: 1,
+	},
 	"create_snapshot": {
 		prepare: func(s *site) volume.Volume { return s.create(rpc.CreateVolumeRequest{Size: 1}) },
 		act: func(s *site, v volume.Volume, o rpc.CallOptions) error {
@@ -210,6 +277,39 @@ var crashes = map[string]struct {
 		},
 		images: 1,
 	},
+}
+
+// killedElsewhere are the methods that are not among them, and where they are killed.
+var killedElsewhere = map[string]string{
+	"purge_volume":             "follows delete_volume",
+	"drop_clone_snapshot":      "follows create_cloned_volume",
+	"flatten_in_background":    "follows what is made from a snapshot: e2e.TestMatrix",
+	"manage_deleted_volume":    "manage_deleted",
+	"create_volume_from_image": "takes what images need: e2e.TestMatrix",
+	"clone_image":              "takes another pool: e2e.TestMatrix",
+	"reimage":                  "takes what images need: e2e.TestMatrix",
+	"copy_volume_to_image":     "takes what images need: e2e.TestMatrix",
+	"migrate_volume":           "takes a second service: e2e.TestMatrix",
+	"audit_backend":            "takes a driver that lists: e2e.TestMatrix",
+	"apply_repairs":            "takes a driver that lists: e2e.TestMatrix",
+}
+
+// Every method that a worker knows is killed: here at every moment, and at every one of
+// its crash points in e2e.TestMatrix, which goes by their list.
+func TestEveryMethodIsKilled(t *testing.T) {
+	p := newSite(t).start()
+	listed, err := os.ReadFile("../internal/crashpoint/points.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range p.worker.Vitals().Methods {
+		if _, here := crashes[method]; here == (killedElsewhere[method] != "") {
+			t.Errorf("%s must be among those that are killed, or be said to be elsewhere", method)
+		}
+		if !strings.Contains(string(listed), method+"/finish/before\n") {
+			t.Errorf("%s has no crash points in the list that the matrix goes by", method)
+		}
+	}
 }
 
 // crashing returns a client of an operator of a service that dies.
@@ -251,6 +351,10 @@ func TestKilledAtEveryMoment(t *testing.T) {
 				alive := s.survive(process, answered)
 				if c.trash == 0 {
 					s.until("the purges end", func() bool { return len(s.operations(volume.OperationFilter{Unfinished: true})) == 0 })
+				}
+				if c.aside != nil {
+					s.settle()
+					c.aside(s, v)
 				}
 				s.audit()
 				if got, want := []int{len(s.world.Images()), len(s.world.Trash())}, []int{c.images, c.trash}; !cmp.Equal(got, want) {

@@ -83,9 +83,9 @@ func (w *Worker) withNeighbour(ctx context.Context, dest destination, work func(
 		w.neighbours.forget(to)
 	}()
 	w.neighbours.add(to)
-	copier, able := driver.As[driver.Copier](to)
-	if !able {
-		return fault.New(fault.Unsupported, "the driver of %s takes no copies", dest.Host)
+	copier, err := driver.Ability[driver.Copier](to, "take copies of volumes")
+	if err != nil {
+		return err
 	}
 	if cluster, pool := copier.Place(); cluster != dest.Cluster || pool != dest.Pool {
 		return fault.New(fault.Conflict, "what this service knows of %s leads to pool %s of cluster %s, and that service uses pool %s of cluster %s",

@@ -10,6 +10,7 @@ import (
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/internal/crashpoint"
+	"github.com/volumed/volumed/internal/redact"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -24,8 +25,8 @@ func (w *Worker) createFromImage() operation.Method[creation] {
 		Name: methodCreateFromImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Creates: true,
 		Overwrites: true,
 		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
-			if _, able := driver.As[driver.Writer](w.driver); !able {
-				return w.unable("fill volumes")
+			if _, err := driver.Ability[driver.Writer](w.driver, fillVolumes); err != nil {
+				return err
 			}
 			return w.insertVolume(tx, op, c, nil)
 		},
@@ -39,8 +40,8 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 	return operation.Method[creation]{
 		Name: methodCloneImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
-			if _, able := driver.As[driver.ImageCloner](w.driver); !able {
-				return w.unable("clone images")
+			if _, err := driver.Ability[driver.ImageCloner](w.driver, "clone images"); err != nil {
+				return err
 			}
 			err := w.insertVolume(tx, op, c, nil)
 			c.Configure = true // whatever the image has, the clone inherits
@@ -67,10 +68,8 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 	}
 }
 
-// unable refuses what the backend has no ability for.
-func (w *Worker) unable(what string) error {
-	return fault.New(fault.Unsupported, "the backend of %s cannot %s", w.cfg.Host, what)
-}
+// fillVolumes is what a driver.Writer can do.
+const fillVolumes = "fill volumes"
 
 func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) error {
 	in, err := w.receive(ctx, t, *c.Image, c.Size)
@@ -157,7 +156,7 @@ func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSour
 
 // imageFacts is what a volume keeps of its image.
 func imageFacts(r rpc.ImageSource, format image.Format) map[string]string {
-	facts := map[string]string{volume.ImageURL: image.Redact(r.URL), volume.ImageFormat: string(format)}
+	facts := map[string]string{volume.ImageURL: redact.URL(r.URL), volume.ImageFormat: string(format)}
 	if r.Checksum != "" {
 		facts[volume.ImageChecksum] = r.Checksum
 	}
@@ -188,11 +187,11 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // convert has qemu-img write the image into a volume that is cleared before.
 func (w *Worker) convert(ctx context.Context, t *operation.Task, writer driver.Writer, v volume.Ref, whole *image.Whole) error {
-	exporter, able := driver.As[driver.Exporter](w.driver)
-	if !able {
-		return w.unable("be written to by qemu-img, which an image of the format " + string(whole.Format) + " needs")
+	exporter, err := driver.Ability[driver.Exporter](w.driver, "be written to by qemu-img, which an image of the format "+string(whole.Format)+" needs")
+	if err != nil {
+		return err
 	}
-	err := driver.Surround(ctx, w.driver, "ClearVolume", v.Name, nil, func(p driver.Progress) error {
+	err = driver.Surround(ctx, w.driver, "ClearVolume", v.Name, nil, func(p driver.Progress) error {
 		return writer.ClearVolume(ctx, v, p)
 	})
 	if err != nil {

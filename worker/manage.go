@@ -46,20 +46,6 @@ func (w *Worker) manageExisting() operation.Method[adoption] {
 	}
 }
 
-// adopter is the driver, of a service that has accepted to take something over.
-func (w *Worker) adopter() driver.Adopter {
-	a, _ := driver.As[driver.Adopter](w.driver)
-	return a
-}
-
-// adopts refuses to take anything over, or to list it, with a driver that cannot.
-func (w *Worker) adopts() error {
-	if w.adopter() == nil {
-		return fault.New(fault.Unsupported, "the driver of %s takes nothing over that others have made", w.cfg.Host)
-	}
-	return nil
-}
-
 // nameOf is the name of the image of the volume.
 func (w *Worker) nameOf(volumeID string) string {
 	v := volume.Volume{ID: volumeID}

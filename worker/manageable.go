@@ -12,11 +12,7 @@ import (
 // those of the page are looked at; for the order of their sizes every header is read.
 // Only those of the page are opened, to see who else has them open.
 func (w *Worker) handleManageableVolumes(ctx context.Context, r rpc.ManageableVolumesRequest) (reply rpc.ManageableVolumesReply, err error) {
-	p, err := newPaging(r.Page, r.SortKey, r.SortDir)
-	if err := firstOf(forOperators(ctx), w.adopts(), err); err != nil {
-		return reply, err
-	}
-	leave, err := w.enterListing(ctx)
+	p, leave, err := w.beginListing(ctx, r.Page, r.SortKey, r.SortDir)
 	if err != nil {
 		return reply, err
 	}
@@ -49,14 +45,18 @@ func (w *Worker) handleManageableVolumes(ctx context.Context, r rpc.ManageableVo
 	return reply, err
 }
 
-// enterListing lets one list be made at a time: each keeps the cluster as busy as an
-// audit does.
-func (w *Worker) enterListing(ctx context.Context) (leave func(), err error) {
+// beginListing checks a request for a list, and lets one be made at a time: each keeps the
+// cluster as busy as an audit does.
+func (w *Worker) beginListing(ctx context.Context, page rpc.Page, key, direction string) (p paging, leave func(), err error) {
+	p, err = newPaging(page, key, direction)
+	if err := firstOf(forOperators(ctx), w.adopts(), err); err != nil {
+		return p, nil, err
+	}
 	select {
 	case w.listing <- struct{}{}:
-		return func() { <-w.listing }, nil
+		return p, func() { <-w.listing }, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return p, nil, ctx.Err()
 	}
 }
 

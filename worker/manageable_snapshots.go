@@ -16,11 +16,7 @@ const surveyed = 64
 // handleManageableSnapshots lists the snapshots on the images of the pool. In the order
 // of their names headers are read until the page is full; else all are.
 func (w *Worker) handleManageableSnapshots(ctx context.Context, r rpc.ManageableSnapshotsRequest) (reply rpc.ManageableSnapshotsReply, err error) {
-	p, err := newPaging(r.Page, r.SortKey, r.SortDir)
-	if err := firstOf(forOperators(ctx), w.adopts(), err); err != nil {
-		return reply, err
-	}
-	leave, err := w.enterListing(ctx)
+	p, leave, err := w.beginListing(ctx, r.Page, r.SortKey, r.SortDir)
 	if err != nil {
 		return reply, err
 	}

@@ -81,8 +81,8 @@ func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volu
 	if volume.ParseHost(m.Dest.Host).Service() == w.cfg.Host {
 		return fault.New(fault.Invalid, "volume %s is at %s already", v.ID, w.cfg.Host).WithField("host")
 	}
-	if _, able := driver.As[driver.Copier](w.driver); !able {
-		return fault.New(fault.Unsupported, "the driver of %s copies no volumes to other backends", w.cfg.Host)
+	if _, err := driver.Ability[driver.Copier](w.driver, "copy volumes to others"); err != nil {
+		return err
 	}
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).
@@ -159,9 +159,9 @@ func (w *Worker) reserveCopy(ctx context.Context, _ *operation.Task, m *migratio
 
 // vacant refuses a name that an image has.
 func vacant(ctx context.Context, at driver.Driver, name string) error {
-	inventory, able := driver.As[driver.Inventory](at)
-	if !able {
-		return fault.New(fault.Unsupported, "the driver cannot tell whether a name is taken")
+	inventory, err := driver.Ability[driver.Inventory](at, "tell whether a name is taken")
+	if err != nil {
+		return err
 	}
 	found, err := inventory.Inspect(ctx, volume.Ref{Name: name}, false)
 	if err == nil && len(found) > 0 {
@@ -192,7 +192,7 @@ func (w *Worker) onlyOurs(ctx context.Context, m *migration) error {
 // copyVolume makes the copy, and gives it what the type of the volume wants.
 func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration) error {
 	if m.Dest.Same {
-		return w.configure(ctx, m.Image, m.Settings)
+		return w.settle(ctx, t, m.Image, m.Settings)
 	}
 	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
@@ -203,10 +203,7 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 		if err != nil {
 			return err
 		}
-		if conf, able := driver.As[driver.Configurer](to); able {
-			return conf.ConfigureVolume(ctx, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
-		}
-		return nil
+		return configure(ctx, to, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
 	})
 }
 
@@ -221,12 +218,12 @@ func (w *Worker) leaveImage(ctx context.Context, _ *operation.Task, m *migration
 }
 
 // stayHere takes everything back: first the old image, then the copy.
-func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, _ error) error {
+func (w *Worker) stayHere(ctx context.Context, t *operation.Task, m *migration, _ error) error {
 	if err := w.confirm(ctx); err != nil {
 		return err
 	}
 	if m.Dest.Same {
-		return w.configure(ctx, m.Image, m.Before)
+		return w.settle(ctx, t, m.Image, m.Before)
 	}
 	v, err := w.store.Volume(ctx, m.VolumeID)
 	if err != nil || v.MigrationStatus != volume.Migrating {

@@ -47,8 +47,8 @@ func (w *Worker) reimage() operation.Method[reimaging] {
 }
 
 func (w *Worker) acceptReimage(tx operation.Tx, op *volume.Operation, r *reimaging) error {
-	if _, able := driver.As[driver.Writer](w.driver); !able {
-		return w.unable("fill volumes")
+	if _, err := driver.Ability[driver.Writer](w.driver, fillVolumes); err != nil {
+		return err
 	}
 	v, err := w.ourVolume(tx, op, r.VolumeID, "volume_id")
 	if err != nil {

@@ -38,9 +38,10 @@ func (w *Worker) applyRepairs() operation.Method[repairing] {
 }
 
 func (w *Worker) acceptRepairs(_ operation.Tx, op *volume.Operation, r *repairing) error {
-	_, lists := driver.As[driver.Inventory](w.driver)
-	if _, repairs := driver.As[driver.Repairer](w.driver); !lists || !repairs {
-		return fault.New(fault.Unsupported, "the driver of %s repairs nothing", w.cfg.Host)
+	_, lists := driver.Ability[driver.Inventory](w.driver, "list what is there")
+	_, repairs := driver.Ability[driver.Repairer](w.driver, "repair anything")
+	if err := firstOf(lists, repairs); err != nil {
+		return err
 	}
 	op.Resource.ID = r.AuditID
 	return nil

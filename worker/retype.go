@@ -25,17 +25,20 @@ func (w *Worker) retype() operation.Method[retyping] {
 	return operation.Method[retyping]{
 		Name: rpc.MethodRetype, Since: typedSince, Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Shared,
 		Accept: w.acceptRetype,
-		Steps: []operation.Step[retyping]{{
-			Name: "configure",
-			Run: func(ctx context.Context, _ *operation.Task, r *retyping) error {
+		Steps: []operation.Step[retyping]{
+			{Name: "configure", Run: func(ctx context.Context, _ *operation.Task, r *retyping) error {
 				return w.configure(ctx, r.Image, r.After)
+			}},
+			{
+				Name: "rebuild", Lane: operation.Bulk, Interruptible: true, When: func(r *retyping) bool { return r.After.Unshare },
+				Run: func(ctx context.Context, t *operation.Task, r *retyping) error { return w.rebuildMaps(ctx, t, r.Image) },
 			},
-		}},
-		Undo: func(ctx context.Context, _ *operation.Task, r *retyping, _ error) error {
+		},
+		Undo: func(ctx context.Context, t *operation.Task, r *retyping, _ error) error {
 			if err := w.confirm(ctx); err != nil {
 				return err
 			}
-			return w.configure(ctx, r.Image, r.Before)
+			return w.settle(ctx, t, r.Image, r.Before)
 		},
 		Finish: finishRetype,
 	}

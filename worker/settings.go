@@ -54,11 +54,35 @@ func (w *Worker) chooseType(tx operation.Tx, c *creation, source *volume.Volume)
 
 // configure gives the image what its type wants.
 func (w *Worker) configure(ctx context.Context, v volume.Ref, s volume.Settings) error {
-	conf, able := driver.As[driver.Configurer](w.driver)
+	return configure(ctx, w.driver, v, s)
+}
+
+func configure(ctx context.Context, d driver.Driver, v volume.Ref, s volume.Settings) error {
+	conf, able := driver.As[driver.Configurer](d)
 	if !able {
 		return nil // which typeFor has found to be no loss
 	}
-	return conf.ConfigureVolume(ctx, v, s)
+	return driver.SurroundBrief(ctx, d, "ConfigureVolume", v.Name, func() error { return conf.ConfigureVolume(ctx, v, s) })
+}
+
+// settle gives the image what its type wants, with all that follows from it.
+func (w *Worker) settle(ctx context.Context, t *operation.Task, v volume.Ref, s volume.Settings) error {
+	err := w.configure(ctx, v, s)
+	if err == nil && s.Unshare {
+		err = w.rebuildMaps(ctx, t, v)
+	}
+	return err
+}
+
+// rebuildMaps makes the maps of a volume valid that was shared.
+func (w *Worker) rebuildMaps(ctx context.Context, t *operation.Task, v volume.Ref) error {
+	mapper, able := driver.As[driver.Mapper](w.driver)
+	if !able {
+		return nil
+	}
+	return driver.Surround(ctx, w.driver, "RebuildMaps", v.Name, t.Progress, func(p driver.Progress) error {
+		return mapper.RebuildMaps(ctx, v, p)
+	})
 }
 
 // settingsOf returns what the type of a volume wants of its image; a volume without a

@@ -47,10 +47,10 @@ func (w *Worker) copyToImage() operation.Method[uploading] {
 }
 
 func (w *Worker) acceptUpload(tx operation.Tx, op *volume.Operation, u *uploading) error {
-	_, reads := driver.As[driver.Reader](w.driver)
-	_, exports := driver.As[driver.Exporter](w.driver)
-	if !reads || !exports {
-		return w.unable("read volumes")
+	_, reads := driver.Ability[driver.Reader](w.driver, "read volumes")
+	_, exports := driver.Ability[driver.Exporter](w.driver, "be read by qemu-img")
+	if err := firstOf(reads, exports); err != nil {
+		return err
 	}
 	v, err := w.ourVolume(tx, op, u.VolumeID, "volume_id")
 	if err != nil {

@@ -46,6 +46,7 @@ func (s *suite) settings() {
 	for _, shared := range []volume.Settings{{Multiattach: true}, {}, {Unshare: true}, {Multiattach: true, Limits: fewer.Limits}} {
 		for range 2 {
 			s.want("", conf.ConfigureVolume(s.Context(), v, shared))
+			s.maps(v)
 		}
 	}
 	s.want("", s.d.ExtendVolume(s.Context(), v, 2))
@@ -53,6 +54,24 @@ func (s *suite) settings() {
 	s.want(fault.NotFound, conf.ConfigureVolume(s.Context(), volume.Ref{Name: name()}, volume.Settings{}))
 	s.want(fault.Conflict, conf.ConfigureVolume(s.Context(), volume.Ref{Name: v.Name, ImageID: untouched.ImageID}, limited))
 	s.want(fault.Invalid, conf.ConfigureVolume(s.Context(), volume.Ref{Name: "a/b"}, limited))
+}
+
+// maps checks driver.Mapper, of a driver that has it.
+func (s *suite) maps(v volume.Ref) {
+	s.Helper()
+	mapper, ok := driver.As[driver.Mapper](s.d)
+	if !ok {
+		return
+	}
+	for range 2 {
+		done := false
+		s.want("", mapper.RebuildMaps(s.Context(), v, func(percent int) { done = percent == 100 }))
+		if !done {
+			s.Errorf("the end is not told")
+		}
+	}
+	s.want("", mapper.RebuildMaps(s.Context(), v, nil))
+	s.want(fault.NotFound, mapper.RebuildMaps(s.Context(), volume.Ref{Name: name()}, nil))
 }
 
 // has checks the metadata of an image.

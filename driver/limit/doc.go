@@ -8,8 +8,8 @@
 // driver below is stuck, and only a new process helps.
 //
 // Methods belong to classes: control (attach, snapshots, extend), work (create,
-// clone, delete), bulk (flatten, purge) and stats; a ping has a slot of its own
-// beside them. Some slots are
+// clone, delete), bulk (flatten, purge) and stats; those of abilities by their extent.
+// A ping has a slot of its own beside them. Some slots are
 // reserved for control and stats, and bulk has an upper bound, so that no
 // amount of long work keeps the short calls out. Within a class, calls that wait
 // are admitted in the order they came.

@@ -167,10 +167,18 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progr
 	return runErr(ctx, d, call{Bulk, "FlattenVolume", true}, func() error { return d.below.FlattenVolume(ctx, v, p) })
 }
 
-// Surround is driver.Surrounder's, in the class Bulk. When its ctx ends it waits for the
-// driver to stop, at most two seconds.
-func (d *Driver) Surround(ctx context.Context, method, _ string, p driver.Progress, call func(driver.Progress) error) error {
-	return runErr(ctx, d, bulk(method), func() error { return call(p) })
+// Surround is driver.Surrounder's: brief calls are in the class Work, those that list in
+// the class Stats, long ones in the class Bulk. When the ctx of one of the latter two ends,
+// it waits for the driver to stop, at most two seconds.
+func (d *Driver) Surround(ctx context.Context, c driver.Call, p driver.Progress, method func(driver.Progress) error) error {
+	within := call{class: Work, name: c.Method}
+	switch c.Extent {
+	case driver.Listing:
+		within = call{class: Stats, name: c.Method, watches: true}
+	case driver.Long:
+		within = bulk(c.Method)
+	}
+	return runErr(ctx, d, within, func() error { return method(p) })
 }
 
 // ExtendVolume is driver.Extender's, in the class Control.

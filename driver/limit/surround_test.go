@@ -41,3 +41,29 @@ func TestAbilitiesAreSurrounded(t *testing.T) {
 		}
 	})
 }
+
+// Each extent has its class: what lists does not wait for long work, nor does what is brief.
+func TestExtentsHaveTheirClasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := limit.New(mem.New(mem.NewWorld()), limit.Config{Slots: 3, Control: 1, Stats: 1, Bulk: 1}, hclog.NewNullLogger())
+		release, ended := make(chan struct{}), make(chan string, 3)
+		go func() {
+			_ = driver.Surround(t.Context(), d, "WriteVolume", "volume-1", nil, func(driver.Progress) error { <-release; return nil })
+			ended <- "long"
+		}()
+		synctest.Wait()
+		go func() {
+			_ = driver.SurroundBrief(t.Context(), d, "ConfigureVolume", "volume-1", func() error { return nil })
+			ended <- "brief"
+		}()
+		synctest.Wait()
+		if err := driver.SurroundListing(t.Context(), d, "Images", func() error { return nil }); err != nil || len(ended) != 0 {
+			t.Errorf("%v, and %d others have ended: the one slot that is not reserved was taken", err, len(ended))
+		}
+		close(release)
+		synctest.Wait()
+		if len(ended) != 2 {
+			t.Errorf("%d calls have ended", len(ended))
+		}
+	})
+}

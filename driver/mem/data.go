@@ -3,7 +3,6 @@ package mem
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -34,7 +33,7 @@ func (d *Driver) WriteVolume(ctx context.Context, v volume.Ref, data io.Reader, 
 	for offset := int64(0); offset < size; offset += chunkSize {
 		buf := make([]byte, min(chunkSize, size-offset))
 		if _, err := io.ReadFull(data, buf); err != nil {
-			return short(err)
+			return driver.ShortData(err)
 		}
 		if err := d.onImage(ctx, v, func(img *image) { img.put(offset, buf) }); err != nil {
 			return err
@@ -43,23 +42,7 @@ func (d *Driver) WriteVolume(ctx context.Context, v volume.Ref, data io.Reader, 
 			progress(int(offset * 100 / size))
 		}
 	}
-	n, err := io.ReadFull(data, make([]byte, 1))
-	switch {
-	case n > 0:
-		return fault.New(fault.Invalid, "the data do not end where they should")
-	case errors.Is(err, io.EOF):
-		return nil
-	default:
-		return err
-	}
-}
-
-// short is the error of data that end before their size.
-func short(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.New(fault.Invalid, "the data end too early: %w", err)
-	}
-	return err
+	return driver.EndOfData(data)
 }
 
 // ClearVolume forgets everything.

@@ -144,8 +144,11 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, p driver.Progr
 }
 
 // Surround is driver.Surrounder's.
-func (d *Driver) Surround(_ context.Context, method, object string, p driver.Progress, call func(driver.Progress) error) error {
-	return watchLong(d, method, object, p, call)
+func (d *Driver) Surround(_ context.Context, c driver.Call, p driver.Progress, call func(driver.Progress) error) error {
+	if c.Extent == driver.Brief {
+		return watchErr(d, c.Method, c.Object, usual, func() error { return call(p) })
+	}
+	return watchLong(d, c.Method, c.Object, p, call)
 }
 
 // ExtendVolume is driver.Extender's.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ceph/go-ceph/rbd"
@@ -276,5 +277,39 @@ func TestMultiattach(t *testing.T) {
 	}
 	if now := features(); now != before {
 		t.Errorf("features %d, want %d again", now, before)
+	}
+}
+
+// An object map that was given back is invalid, says librbd, until it is rebuilt: that of
+// the head, and those of the snapshots.
+func TestMapsAreRebuilt(t *testing.T) {
+	d, _ := twoPools(t)
+	v := create(t, d, "volume")
+	s := snapshot(t, d, v, "snapshot")
+	invalid := func() (n int) {
+		t.Helper()
+		for _, name := range []string{v.Name, v.Name + "@" + s.Name} {
+			if strings.Contains(testenv.Ceph(t).RBD(t, "info", d.cfg.Pool+"/"+name), "object map invalid") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := invalid(); n != 0 {
+		t.Fatalf("%d maps of a new image are invalid", n)
+	}
+	wantKind(t, "", d.ConfigureVolume(t.Context(), v, volume.Settings{Multiattach: true}))
+	wantKind(t, "", d.ConfigureVolume(t.Context(), v, volume.Settings{Unshare: true}))
+	if n := invalid(); n != 2 {
+		t.Errorf("%d maps are invalid, want 2 until they are rebuilt", n)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantKind(t, fault.Cancelled, d.RebuildMaps(cancelled, v, nil))
+	for range 2 {
+		wantKind(t, "", d.RebuildMaps(t.Context(), v, nil))
+		if n := invalid(); n != 0 {
+			t.Errorf("%d maps are invalid still", n)
+		}
 	}
 }

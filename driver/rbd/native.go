@@ -1,7 +1,7 @@
 package rbd
 
 // What is here calls librbd itself: go-ceph, as of 0.41, has no rollback that tells its
-// progress, and its images do not show their handles.
+// progress, nothing about flags and object maps, and its images do not show their handles.
 
 /*
 #cgo LDFLAGS: -lrbd -lrados
@@ -24,6 +24,23 @@ static int volumed_rollback(rados_ioctx_t io, const char *id, const char *snapsh
 	closed = rbd_close(image);
 	return r < 0 ? r : closed;
 }
+
+static int volumed_rebuild_map(rados_ioctx_t io, const char *id, const char *snapshot, uintptr_t arg) {
+	const uint64_t invalid = RBD_FLAG_OBJECT_MAP_INVALID | RBD_FLAG_FAST_DIFF_INVALID;
+	rbd_image_t image;
+	uint64_t flags = 0;
+	int closed, r = rbd_open_by_id(io, id, &image, NULL);
+	if (r < 0)
+		return r;
+	if (*snapshot)
+		r = rbd_snap_set(image, snapshot);
+	if (r >= 0)
+		r = rbd_get_flags(image, &flags);
+	if (r >= 0 && (flags & invalid))
+		r = rbd_rebuild_object_map(image, volumed_progress, (void *)arg);
+	closed = rbd_close(image);
+	return r < 0 ? r : closed;
+}
 */
 import "C"
 
@@ -43,6 +60,17 @@ func (l *link) rollback(id, snapshot string, step rbd.FlattenCallback) error {
 	arg := cgo.NewHandle(step)
 	defer arg.Delete()
 	return nativeError(C.volumed_rollback(C.rados_ioctx_t(l.io.Pointer()), image, name, C.uintptr_t(arg)))
+}
+
+// rebuildMap rebuilds the object map of the image with the id, or of a snapshot of it
+// unless the name is empty, if it is invalid.
+func (l *link) rebuildMap(id, snapshot string, step rbd.FlattenCallback) error {
+	image, name := C.CString(id), C.CString(snapshot)
+	defer C.free(unsafe.Pointer(image))
+	defer C.free(unsafe.Pointer(name))
+	arg := cgo.NewHandle(step)
+	defer arg.Delete()
+	return nativeError(C.volumed_rebuild_map(C.rados_ioctx_t(l.io.Pointer()), image, name, C.uintptr_t(arg)))
 }
 
 // native is an error of librbd, in the form of those of go-ceph.

@@ -3,7 +3,6 @@ package rbd
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"sync"
 
@@ -198,34 +197,13 @@ func (f *filler) fill(ctx context.Context, data io.Reader, size int64) (err erro
 		n, err := io.ReadFull(data, buf[:min(int64(f.chunk), size-offset)])
 		if err != nil {
 			free <- buf
-			return short(err)
+			return driver.ShortData(err)
 		}
 		f.write(ctx, free, buf, n, offset)
 		offset += int64(n)
 		f.progress(offset)
 	}
-	return atEnd(data)
-}
-
-// short is the error of data that end before their size.
-func short(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.New(fault.Invalid, "the data end too early: %w", err)
-	}
-	return err
-}
-
-// atEnd has the data say that they have ended well: what checks them knows only then.
-func atEnd(data io.Reader) error {
-	n, err := io.ReadFull(data, make([]byte, 1))
-	switch {
-	case n > 0:
-		return fault.New(fault.Invalid, "the data do not end where they should")
-	case errors.Is(err, io.EOF):
-		return nil
-	default:
-		return err
-	}
+	return driver.EndOfData(data)
 }
 
 // write writes n bytes of buf in the background and gives buf back, unless they are zero.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/rpc/schema"
+	"github.com/volumed/volumed/volume"
 )
 
 var update = flag.Bool("update", false, "write the generated files instead of comparing them")
@@ -100,7 +101,7 @@ const operationReply = `{"operation":{"id":"i","request_id":"r","project_id":"",
 func encode(t *testing.T, words words, of reflect.Type, open bool) []byte {
 	t.Helper()
 	s, err := jsonschema.ForType(of, &jsonschema.ForOptions{TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-		reflect.TypeFor[json.RawMessage](): {},
+		reflect.TypeFor[json.RawMessage](): {}, reflect.TypeFor[volume.Args](): {},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"encoding/json"
 	"path/filepath"
 	"testing"
 
@@ -68,7 +67,7 @@ func NewService(host string) volume.Service {
 func NewOperation(fence operation.Fence) volume.Operation {
 	return volume.Operation{
 		ID: uuid.NewString(), RequestID: uuid.NewString(), ProjectID: "p1", UserID: "u1", Method: "create_volume",
-		Args: json.RawMessage(`{"size":1}`), ArgHash: "h", Lane: "work", Status: volume.Queued,
+		Args: volume.Args(`{"size":1}`), ArgHash: "h", Lane: "work", Status: volume.Queued,
 		Resource: volume.Resource{Type: volume.VolumeResource, ID: uuid.NewString()},
 		Backend:  fence.Host, Epoch: fence.Epoch, Attempt: 1,
 	}

@@ -26,6 +26,23 @@ func inherited(t *testing.T, f *os.File) string {
 	return strconv.Itoa(fd)
 }
 
+// child returns the parent as a child with this environment sees it, and the parent's end
+// of the pipe between them.
+func child(t *testing.T, env environment, exit func(int)) (p *Parent, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	env[envPipe] = inherited(t, r)
+	if p, err = fromEnvironment(env, exit); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p, w
+}
+
 func TestNobodyIsAParentToo(t *testing.T) {
 	p, err := FromEnv()
 	if err != nil {
@@ -47,18 +64,8 @@ func TestNobodyIsAParentToo(t *testing.T) {
 }
 
 func TestGoWaitsForTheByteAndDiedForTheEnd(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	exited := make(chan int, 1)
-	env := environment{envPipe: inherited(t, r), envOrphanGrace: "1"}
-	p, err := fromEnvironment(env, func(code int) { exited <- code })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p, w := child(t, environment{envOrphanGrace: "1"}, func(code int) { exited <- code })
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(io.ErrNoProgress)
@@ -87,16 +94,7 @@ func TestGoWaitsForTheByteAndDiedForTheEnd(t *testing.T) {
 }
 
 func TestHandedOverFollowsTheLastWord(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	p, err := fromEnvironment(environment{envPipe: inherited(t, r)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p, w := child(t, environment{}, nil)
 	if _, err := w.Write([]byte{byte(HandOver), byte(Begin)}); err != nil {
 		t.Fatal(err)
 	}
@@ -117,16 +115,7 @@ func TestHandedOverFollowsTheLastWord(t *testing.T) {
 }
 
 func TestGoEndsWhenTheParentDiesFirst(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	p, err := fromEnvironment(environment{envPipe: inherited(t, r)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p, w := child(t, environment{}, nil)
 	w.Close()
 	if err := p.Go(t.Context()); !errors.Is(err, ErrParentDied) {
 		t.Errorf("Go = %v, want ErrParentDied", err)
