@@ -63,7 +63,7 @@ func (w *Worker) acceptMigrate(tx operation.Tx, op *volume.Operation, m *migrati
 		return err
 	}
 	op.Resource.ID = v.ID
-	if err := w.chooseDestination(tx, m, &v); err != nil {
+	if err := w.chooseDestination(tx, op, m, &v); err != nil {
 		return err
 	}
 	if err := w.takeAlong(tx, op, m); err != nil {
@@ -77,7 +77,7 @@ func (w *Worker) acceptMigrate(tx operation.Tx, op *volume.Operation, m *migrati
 
 // chooseDestination refuses a destination that the volume cannot have, and finds out what
 // its type wants there.
-func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volume) error {
+func (w *Worker) chooseDestination(tx operation.Tx, op *volume.Operation, m *migration, v *volume.Volume) error {
 	if volume.ParseHost(m.Dest.Host).Service() == w.cfg.Host {
 		return fault.New(fault.Invalid, "volume %s is at %s already", v.ID, w.cfg.Host).WithField("host")
 	}
@@ -107,7 +107,7 @@ func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volu
 	}
 	m.TypeID, m.Settings = t.ID, t.Settings(v.Size)
 	m.Settings.Unshare, m.Before.Unshare = !m.Settings.Multiattach, !m.Before.Multiattach
-	return nil
+	return awaitType(tx, op, &t)
 }
 
 // takeAlong claims the snapshots of the volume, of which no volumes can be made until they
