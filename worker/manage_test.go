@@ -244,6 +244,38 @@ func TestManageLineage(t *testing.T) {
 	}
 }
 
+// The snapshot that cinder-volume took for a clone goes with it, whatever id the clone has
+// by then.
+func TestManageLineageOfRenamed(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	for name, end := range map[string]func(clone volume.Volume){
+		"delete": func(clone volume.Volume) { n.remove(clone) },
+		"flatten": func(clone volume.Volume) {
+			must[rpc.VolumeReply](t)(n.FlattenVolume(t.Context(), n.host, rpc.FlattenVolumeRequest{VolumeID: clone.ID}, wait()))
+		},
+		"migrate": func(clone volume.Volume) {
+			r := rpc.MigrateVolumeRequest{VolumeID: clone.ID, Host: n.there.host}
+			must[rpc.VolumeReply](t)(n.operator().MigrateVolume(t.Context(), n.host, r, wait()))
+		},
+	} {
+		for how, keep := range map[string]bool{"its own id": true, "another id": false} {
+			root, clone := idFor("root "+name+how), idFor("clone "+name+how)
+			n.world.Add("volume-"+root, 1)
+			n.did(n.world.AddSnapshot("volume-"+root, cloneSnap(clone), true))
+			n.world.Add("volume-"+clone, 1)
+			n.did(n.world.SetParent("volume-"+clone, "volume-"+root, cloneSnap(clone)))
+			n.manage(rpc.ManageExistingRequest{SourceName: "volume-" + root, VolumeID: root, ProjectID: "p1"})
+			r := rpc.ManageExistingRequest{SourceName: "volume-" + clone, ProjectID: "p1"}
+			if keep {
+				r.VolumeID = clone
+			}
+			end(n.manage(r))
+			n.until(name+", "+how+": the snapshot goes with the clone", func() bool { return len(n.world.Snapshots("volume-"+root)) == 0 })
+		}
+	}
+}
+
 // A snapshot is refused that serves somebody, or is not there.
 func TestManageSnapshotRefuses(t *testing.T) {
 	s := newSite(t)
