@@ -35,6 +35,8 @@ type ManageExistingRequest struct {
 	Size             int64             `json:"size,omitempty"`
 	AvailabilityZone string            `json:"availability_zone,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
+	// Bootable says that a machine can be started from the volume.
+	Bootable bool `json:"bootable,omitempty"`
 	// AsDeleted takes over an image volume-ID.deleted, which cinder-volume keeps for
 	// the clones of a deleted volume: it becomes a deleted volume, which is purged once
 	// no clone needs it.

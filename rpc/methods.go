@@ -58,7 +58,7 @@ var methods = []Method{
 	operates[RevertToSnapshotRequest, VolumeReply](MethodRevertToSnapshot,
 		"Gives a volume that is not in use the content of any of its snapshots; its size and its other snapshots stay."),
 	operates[UpdateVolumeRequest, VolumeReply](MethodUpdateVolume,
-		"Changes name, description and metadata of a volume, whatever its status; a null removes a key of the metadata."),
+		"Changes name, description and metadata of a volume, and whether machines can be started from it, whatever its status; a null removes a key of the metadata."),
 	operates[CopyVolumeToImageRequest, VolumeReply](MethodCopyVolumeToImage,
 		"Writes what a volume holds into a file or to a web server, as a raw or a qcow2 image."),
 	operates[ReimageRequest, VolumeReply](MethodReimage,

@@ -116,7 +116,7 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 	row := volume.Volume{
 		ID: a.VolumeID, ProjectID: a.ProjectID, UserID: a.UserID, Name: a.Name, Description: a.Description,
 		Status: volume.Managing, AttachStatus: volume.Detached, AvailabilityZone: zone,
-		Host: volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(), Metadata: a.Metadata,
+		Host: volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(), Metadata: a.Metadata, Bootable: a.Bootable,
 	}
 	err := tx.InsertVolume(&row)
 	if !errors.Is(err, fault.Exists) {
@@ -139,6 +139,7 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 			WithField("metadata").WithHint("leave the metadata out")
 	}
 	row.PreviousStatus, row.Metadata, row.CreatedAt = record.Status, record.Metadata, record.CreatedAt
+	row.Bootable = row.Bootable || record.Bootable
 	if row.ProjectID = record.ProjectID; row.UserID == "" {
 		row.UserID = record.UserID
 	}

@@ -47,13 +47,13 @@ func TestManageAndUnmanage(t *testing.T) {
 	s.startAuditor()
 	id := s.world.Add("theirs", 3)
 	v := s.manage(rpc.ManageExistingRequest{
-		SourceName: "theirs", SourceID: id, ProjectID: "p1", UserID: "u2", Name: "mine", Description: "was theirs", Size: 3,
+		SourceName: "theirs", SourceID: id, ProjectID: "p1", UserID: "u2", Name: "mine", Description: "was theirs", Size: 3, Bootable: true,
 		Metadata: map[string]string{"k": "v"},
 	})
 	want := volume.Volume{
 		ID: v.ID, ProjectID: "p1", UserID: "u2", Name: "mine", Description: "was theirs", Size: 3, Status: volume.Available,
 		PreviousStatus: volume.Managing, AttachStatus: volume.Detached, Host: s.host + "#pool", AvailabilityZone: "zone1",
-		Metadata: map[string]string{"k": "v"}, ImageID: id, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt, LaunchedAt: v.LaunchedAt,
+		Metadata: map[string]string{"k": "v"}, Bootable: true, ImageID: id, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt, LaunchedAt: v.LaunchedAt,
 	}
 	if diff := cmp.Diff(want, v); diff != "" || v.LaunchedAt.IsZero() {
 		t.Errorf("the volume (-want +got):\n%s", diff)
@@ -87,7 +87,7 @@ func TestManageAndUnmanage(t *testing.T) {
 		t.Error(f)
 	}
 	back := s.manage(rpc.ManageExistingRequest{SourceName: image(v), VolumeID: v.ID, Name: "again"})
-	if back.ProjectID != "p1" || back.UserID != "u2" || back.ID != v.ID || back.ImageID != id || back.Status != volume.Available || back.Name != "again" || back.Deleted() || back.Metadata["k"] != "v" {
+	if back.ProjectID != "p1" || back.UserID != "u2" || back.ID != v.ID || back.ImageID != id || back.Status != volume.Available || back.Name != "again" || back.Deleted() || back.Metadata["k"] != "v" || !back.Bootable {
 		t.Errorf("managed again: %+v", back)
 	}
 	again := must[rpc.SnapshotReply](t)(s.operator().ManageExistingSnapshot(t.Context(), s.host, rpc.ManageExistingSnapshotRequest{
