@@ -88,6 +88,9 @@ func (w *Worker) chooseDestination(tx operation.Tx, op *volume.Operation, m *mig
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).
 			WithHint("an operator can see with volumectl audit what there is")
 	}
+	if most := m.Dest.Most; most != nil && float64(v.Size) > *most && !m.Dest.Same {
+		return unfit(v.Size, "host", m.Dest.Pool, *most)
+	}
 	wanted, err := v.VolumeTypeID, error(nil)
 	if m.Before, err = settingsOf(tx, v, v.Size); err != nil {
 		return err
@@ -102,8 +105,8 @@ func (w *Worker) chooseDestination(tx operation.Tx, op *volume.Operation, m *mig
 	if err != nil {
 		return named(err, "new_type")
 	}
-	if name := t.ExtraSpecs[volume.SpecBackendName]; name != "" && name != m.Dest.BackendName {
-		return elsewhere(&t, m.Dest.BackendName, "host")
+	if err := fitting(&t, m.Dest.Host, m.Dest.BackendName, "host"); err != nil {
+		return err
 	}
 	m.TypeID, m.Settings = t.ID, t.Settings(v.Size)
 	m.Settings.Unshare, m.Before.Unshare = !m.Settings.Multiattach, !m.Before.Multiattach
