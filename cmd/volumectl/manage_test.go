@@ -144,4 +144,13 @@ func TestManageAll(t *testing.T) {
 	if diff := cmp.Diff(sent, f.managed); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
+	for _, tc := range []struct {
+		args []string
+		hint string
+	}{{nil, "the same command tries"}, {[]string{"--request-id", "r1"}, "the same command without --request-id tries"}} {
+		args := append([]string{"volume", "manage", "--all", "--backend", "rbd0"}, tc.args...)
+		if r := f.volumectl(t, args...); !strings.Contains(r.stderr, tc.hint) {
+			t.Errorf("%v: no hint %q in %s", tc.args, tc.hint, r)
+		}
+	}
 }
