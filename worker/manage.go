@@ -17,6 +17,8 @@ import (
 // adoption is the state of the operations that take an image over.
 type adoption struct {
 	rpc.ManageExistingRequest
+	// TypeID is the type that was asked for. It stays as it is, since the row has it.
+	TypeID string `json:"type_id,omitempty"`
 
 	image volume.Image // as it was found by this attempt
 	size  int64        // GiB
@@ -41,6 +43,7 @@ func (w *Worker) manageExisting() operation.Method[adoption] {
 				}
 				return w.driver.ExtendVolume(ctx, volume.Ref{Name: w.nameOf(a.VolumeID), ImageID: a.image.ID}, a.size)
 			}},
+			{Name: "configure", When: func(a *adoption) bool { return a.TypeID != "" }, Run: w.configureManaged},
 		},
 		Undo: w.undoManage, Finish: w.finishManage,
 	}
@@ -77,7 +80,24 @@ func (w *Worker) acceptManage(tx operation.Tx, op *volume.Operation, a *adoption
 	if err := w.unmanaged(tx, a); err != nil {
 		return err
 	}
-	return w.insertManaged(tx, a)
+	var kind volume.Type
+	if a.VolumeType != "" {
+		var err error
+		if kind, err = w.typeFor(tx, a.VolumeType, "volume_type"); err != nil {
+			return err
+		}
+	}
+	a.TypeID = kind.ID
+	return w.insertManaged(tx, a, &kind)
+}
+
+// configureManaged gives the image what its type wants, which may depend on its size.
+func (w *Worker) configureManaged(ctx context.Context, _ *operation.Task, a *adoption) error {
+	kind, err := w.store.Type(ctx, a.TypeID)
+	if err != nil {
+		return err
+	}
+	return w.configure(ctx, volume.Ref{Name: w.nameOf(a.VolumeID), ImageID: a.image.ID}, kind.Settings(a.size))
 }
 
 // unmanaged refuses an image that has the name of a volume in the tables.
@@ -106,9 +126,9 @@ func alreadyManaged(v *volume.Volume) *fault.Error {
 	return f
 }
 
-// insertManaged writes the row of the volume. Where there is the record of one of that
+// insertManaged writes the row of the volume, which is of that kind. Where there is the record of one of that
 // id whose image is not ours any more, it is that volume again, of the same project.
-func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
+func (w *Worker) insertManaged(tx operation.Tx, a *adoption, kind *volume.Type) error {
 	zone := a.AvailabilityZone
 	if zone == "" {
 		zone = w.cfg.AvailabilityZone
@@ -117,6 +137,7 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 		ID: a.VolumeID, ProjectID: a.ProjectID, UserID: a.UserID, Name: a.Name, Description: a.Description,
 		Status: volume.Managing, AttachStatus: volume.Detached, AvailabilityZone: zone,
 		Host: volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(), Metadata: a.Metadata, Bootable: a.Bootable,
+		VolumeTypeID: kind.ID, Multiattach: kind.Is(volume.SpecMultiattach),
 	}
 	err := tx.InsertVolume(&row)
 	if !errors.Is(err, fault.Exists) {
@@ -219,7 +240,7 @@ func (w *Worker) checkManage(ctx context.Context, r *rpc.ManageExistingRequest) 
 		forOperators(ctx), invalidField(driver.CheckName(r.SourceName), "source_name"),
 		checkText(r.Name, r.Description, r.Metadata),
 		printable("availability_zone", r.AvailabilityZone), printable("project_id", r.ProjectID), printable("user_id", r.UserID),
-		printable("source_id", r.SourceID),
+		printable("source_id", r.SourceID), w.checkTyped(ctx, r.VolumeType),
 	); err != nil {
 		return err
 	}
@@ -227,6 +248,9 @@ func (w *Worker) checkManage(ctx context.Context, r *rpc.ManageExistingRequest) 
 		if err := checkID("volume_id", r.VolumeID); err != nil {
 			return err
 		}
+	}
+	if r.AsDeleted && r.VolumeType != "" {
+		return fault.New(fault.Invalid, "a deleted volume gets no type").WithField("volume_type")
 	}
 	if r.Size < 0 || r.Size > maxSize {
 		return fault.New(fault.Invalid, "size %d GiB is not between 1 and %d", r.Size, int64(maxSize)).WithField("size")

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/driver/mem"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/store/storetest"
@@ -101,6 +102,38 @@ func TestManageAndUnmanage(t *testing.T) {
 	}
 }
 
+// An image that gets a type gets what the type wants at its size, and nothing else.
+func TestManageWithAType(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.startAuditor()
+	gold := must[rpc.TypeReply](t)(s.operator().CreateType(t.Context(), rpc.CreateTypeRequest{
+		Name: "gold", QoS: map[string]string{"total_iops_sec_per_gb": "10"}, ExtraSpecs: map[string]string{volume.SpecMultiattach: "<is> True"},
+	}, wait())).VolumeType
+	s.world.Add("theirs", 3)
+	d := mem.New(s.world)
+	for key := range d.SettingsMetadata(volume.Settings{Limits: map[string]int64{"read_bytes_sec": 1}}) {
+		s.did(s.world.SetMetadata("theirs", key, "7"))
+	}
+	reached, release := p.faulty.Hold("ConfigureVolume", 1)
+	defer release()
+	r := rpc.ManageExistingRequest{SourceName: "theirs", ProjectID: "p1", VolumeType: "gold"}
+	accepted := must[rpc.VolumeReply](t)(s.operator().ManageExisting(t.Context(), s.host, r, rpc.CallOptions{}))
+	receive(t, "the image is configured", reached)
+	_, err := s.operator().DeleteType(t.Context(), rpc.TypeRequest{VolumeType: "gold"}, rpc.CallOptions{})
+	_ = wantKind(t, err, fault.Conflict, "volume_type")
+	release()
+	s.until("it is managed", func() bool { return s.status(accepted.Volume.ID) == volume.Available })
+	v := s.record(accepted.Volume.ID)
+	if v.VolumeTypeID != gold.ID || !v.Multiattach {
+		t.Errorf("%+v", v)
+	}
+	s.settings(v, map[string]int64{"total_iops_sec": 30})
+	if r := s.inspect(false); len(r.findings) != 0 {
+		t.Errorf("audit: %+v", r.findings)
+	}
+}
+
 // What cannot be taken over is refused with a reason, and nothing is left.
 func TestManageRefuses(t *testing.T) {
 	s := newSite(t)
@@ -142,6 +175,8 @@ func TestManageRefuses(t *testing.T) {
 		"no id":               {request{SourceName: "free", VolumeID: "x"}, fault.Invalid, "volume_id", "not a UUID"},
 		"no name":             {request{}, fault.Invalid, "source_name", "empty"},
 		"hostile name":        {request{SourceName: "a/b"}, fault.Invalid, "source_name", "holds"},
+		"no such type":        {request{SourceName: "free", VolumeType: "none"}, fault.NotFound, "volume_type", "none"},
+		"deleted, with type":  {request{SourceName: silent(idFor("silent")), AsDeleted: true, VolumeType: "none"}, fault.Invalid, "volume_type", "no type"},
 		"hostile text":        {request{SourceName: "free", Name: "\x1b"}, fault.Invalid, "name", "control character"},
 	}
 	for name, tc := range tests {

@@ -91,7 +91,7 @@ func planVolumes(all []rpc.ManageableVolume, like rpc.ManageExistingRequest) []*
 		case m.CinderID != "":
 			continue
 		case m.AsDeleted:
-			s.Action, s.volume.AsDeleted = actDeleted, true
+			s.Action, s.volume.AsDeleted, s.volume.VolumeType = actDeleted, true, ""
 		case !m.SafeToManage:
 			s.Action, s.Reason = actSkip, m.ReasonNotSafe
 		case m.KeepID == "":
