@@ -22,6 +22,7 @@ type adoption struct {
 
 	image volume.Image // as it was found by this attempt
 	size  int64        // GiB
+	depth int          // how many images it depends on, one above the other
 	left  bool         // what was done could not be undone
 }
 
@@ -33,7 +34,12 @@ func (w *Worker) manageExisting() operation.Method[adoption] {
 		Name: rpc.MethodManageExisting, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
 		Accept: w.acceptManage,
 		Steps: []operation.Step[adoption]{
-			{Name: "inspect", Run: w.inspectManaged},
+			{Name: "inspect", Run: func(ctx context.Context, t *operation.Task, a *adoption) error {
+				if err := w.inspectManaged(ctx, t, a); err != nil {
+					return err
+				}
+				return w.measureManaged(ctx, a)
+			}},
 			{Name: "rename", Run: func(ctx context.Context, _ *operation.Task, a *adoption) error {
 				return w.adopter().RenameVolume(ctx, volume.Ref{Name: a.SourceName, ImageID: a.image.ID}, w.nameOf(a.VolumeID))
 			}},
@@ -211,7 +217,10 @@ func (w *Worker) finishManage(tx operation.Tx, t *operation.Task, a *adoption, e
 	} else {
 		a.giveUp(&v)
 	}
-	return leave(tx, t, &v, volume.Managing)
+	if lost := leave(tx, t, &v, volume.Managing); lost != nil || err != nil || a.depth <= max(w.cfg.MaxCloneDepth, 0) {
+		return lost
+	}
+	return w.followFlatten(tx, t, v.ID)
 }
 
 // giveUp makes of the row what is left of it when the image is not taken over.

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,30 @@ func TestManageWithAType(t *testing.T) {
 	if r := s.inspect(false); len(r.findings) != 0 {
 		t.Errorf("audit: %+v", r.findings)
 	}
+}
+
+// A chain that is longer than volumes may depend on is shortened in the background; one
+// that is not is left as it is.
+func TestManageDeepChain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.bare()
+	p.cfg.MaxCloneDepth = 2
+	p.start()
+	s.world.Add("depth-0", 1)
+	for n := range 3 {
+		parent, child := fmt.Sprint("depth-", n), fmt.Sprint("depth-", n+1)
+		s.did(s.world.AddSnapshot(parent, "snap", true))
+		s.world.Add(child, 1)
+		s.did(s.world.SetParent(child, parent, "snap"))
+	}
+	deepest := s.manage(rpc.ManageExistingRequest{SourceName: "depth-3", ProjectID: "p1"})
+	allowed := s.manage(rpc.ManageExistingRequest{SourceName: "depth-2", ProjectID: "p1"})
+	s.idle()
+	if s.depth(deepest) != 0 || s.depth(allowed) != 2 {
+		t.Errorf("depths %d and %d", s.depth(deepest), s.depth(allowed))
+	}
+	s.onlySuccesses()
 }
 
 // What cannot be taken over is refused with a reason, and nothing is left.
@@ -399,6 +424,10 @@ func (d fusedAdopter) Inspect(ctx context.Context, v volume.Ref, deep bool) ([]v
 
 func (d fusedAdopter) Images(ctx context.Context) ([]volume.Ref, error) {
 	return d.adopter().Images(ctx)
+}
+
+func (d fusedAdopter) Depth(ctx context.Context, v volume.Ref) (int, error) {
+	return d.adopter().Depth(ctx, v)
 }
 
 func (d fusedAdopter) Survey(ctx context.Context, refs []volume.Ref, deep bool) ([]volume.Image, error) {
