@@ -143,7 +143,7 @@ func (p *planner) unstick(f *volume.Finding, row *volume.Volume, img *volume.Ima
 	to := map[volume.Status]volume.Status{
 		volume.Creating: volume.Error, volume.Downloading: volume.Error, volume.Deleting: volume.ErrorDeleting, volume.Extending: volume.ErrorExtend,
 		volume.Reverting: volume.Error, volume.Uploading: row.PreviousStatus,
-		volume.Retyping: volume.Available, volume.Maintenance: volume.Available,
+		volume.Retyping: row.PreviousStatus, volume.Maintenance: row.PreviousStatus,
 		volume.Managing: volume.ErrorManaging, volume.Unmanaging: row.PreviousStatus,
 	}[row.Status]
 	if !row.Status.CanBecome(to) {

@@ -97,6 +97,21 @@ func TestStepsOfOneImage(t *testing.T) {
 	}
 }
 
+// A volume that is stuck in what leaves it as it was goes back to that: one that a host has
+// is not made available to another.
+func TestStuckGoesBack(t *testing.T) {
+	for _, stuck := range []volume.Status{volume.Uploading, volume.Retyping, volume.Maintenance} {
+		for _, before := range []volume.Status{volume.Available, volume.InUse} {
+			w := newWorld()
+			w.Volumes[1].Status, w.Volumes[1].PreviousStatus = stuck, before
+			steps := w.plan(t)
+			if len(steps) != 1 || steps[0].Action != volume.SetStatus || steps[0].To != string(before) {
+				t.Errorf("%s, %s before: %+v", stuck, before, steps)
+			}
+		}
+	}
+}
+
 func TestOvertaken(t *testing.T) {
 	lock := volume.ImageLock{Client: "client.1", Addr: "10.0.0.9:0/9"}
 	plans := map[volume.RepairAction]func(w *world){

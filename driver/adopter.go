@@ -19,6 +19,9 @@ type Adopter interface {
 	// renamed or moved to the trash since may be told as it was. A cancelled ctx
 	// interrupts it within the time of one call to the backend. Kind: Unavailable.
 	Survey(ctx context.Context, refs []volume.Ref, deep bool) ([]volume.Image, error)
+	// Depth returns how many images the volume depends on, one above the other, over
+	// snapshots, the trash and other pools.
+	Depth(ctx context.Context, v volume.Ref) (int, error)
 	// RenameVolume is Repairer's.
 	RenameVolume(ctx context.Context, v volume.Ref, to string) error
 	// RenameSnapshot gives the snapshot another name. One that has it already, and not

@@ -283,11 +283,14 @@ var methods = map[string]method{
 		},
 	},
 	"manage_existing": {
-		first: "inspect", last: "grow", volumes: 1,
+		first: "inspect", last: "configure", volumes: 1,
 		cancelled: func(c *cell) { c.must(rbd.RemoveImage(c.pool.io, theirs)) },
 		prepare: func(a *arena) ask {
 			a.pool.create(a.t, theirs, 3<<29)
-			return a.asksToManage(rpc.ManageExistingRequest{SourceName: theirs})
+			a.pool.changeImage(a.t, theirs, func(img *rbd.Image) error { // which the type takes away
+				return img.SetMetadata("conf_rbd_qos_bps_limit", "1000000000")
+			})
+			return a.asksToManage(rpc.ManageExistingRequest{SourceName: theirs, VolumeType: a.kind(shared)})
 		},
 	},
 	"manage_deleted_volume": { // and the purge that follows it

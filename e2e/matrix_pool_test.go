@@ -166,12 +166,17 @@ func (p *pool) depth(t *testing.T, volumeID string) (depth int) {
 // change opens an image for f.
 func (p *pool) change(t *testing.T, volumeID string, f func(*rbd.Image) error) {
 	t.Helper()
-	img, err := rbd.OpenImage(p.io, "volume-"+volumeID, rbd.NoSnapshot)
+	p.changeImage(t, "volume-"+volumeID, f)
+}
+
+func (p *pool) changeImage(t *testing.T, name string, f func(*rbd.Image) error) {
+	t.Helper()
+	img, err := rbd.OpenImage(p.io, name, rbd.NoSnapshot)
 	if err == nil {
 		err = errors.Join(f(img), img.Close())
 	}
 	if err != nil {
-		t.Fatalf("volume %s: %v", volumeID, err)
+		t.Fatalf("%s: %v", name, err)
 	}
 }
 

@@ -82,8 +82,8 @@ type Tx interface {
 	// and is fault.Conflict otherwise. UpdatedAt is set; metadata is left as it
 	// is. A v with status Deleted becomes a record: DeletedAt is set.
 	UpdateVolume(v *volume.Volume, from volume.Status) error
-	// LabelVolume writes name, description and metadata of v, and nothing else, whatever
-	// its status. UpdatedAt is set. It is fault.NotFound for one that is deleted.
+	// LabelVolume writes name, description and metadata of v and whether it is bootable,
+	// and nothing else, whatever its status. UpdatedAt is set. It is fault.NotFound for one that is deleted.
 	LabelVolume(v *volume.Volume) error
 
 	// Snapshot, DeletedSnapshot, InsertSnapshot, UpdateSnapshot and LabelSnapshot do the

@@ -316,7 +316,7 @@ func (tx *memTx) UpdateSnapshot(s *volume.Snapshot, from volume.Status) error {
 func (tx *memTx) LabelVolume(v *volume.Volume) error {
 	row, err := tx.Volume(v.ID)
 	if err == nil {
-		row.Name, row.Description, row.Metadata = v.Name, v.Description, v.Metadata
+		row.Name, row.Description, row.Metadata, row.Bootable = v.Name, v.Description, v.Metadata, v.Bootable
 		tx.volumes[v.ID] = row
 	}
 	return err

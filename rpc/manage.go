@@ -35,6 +35,11 @@ type ManageExistingRequest struct {
 	Size             int64             `json:"size,omitempty"`
 	AvailabilityZone string            `json:"availability_zone,omitempty"`
 	Metadata         map[string]string `json:"metadata,omitempty"`
+	// VolumeType is the id or the name of the type that the volume shall have; without it
+	// the volume has none, and the limits on the image stay as they are.
+	VolumeType string `json:"volume_type,omitempty"`
+	// Bootable says that a machine can be started from the volume.
+	Bootable bool `json:"bootable,omitempty"`
 	// AsDeleted takes over an image volume-ID.deleted, which cinder-volume keeps for
 	// the clones of a deleted volume: it becomes a deleted volume, which is purged once
 	// no clone needs it.

@@ -139,6 +139,8 @@ type Labels struct {
 type UpdateVolumeRequest struct {
 	VolumeID string `json:"volume_id"`
 	Labels
+	// Bootable says whether a machine can be started from the volume.
+	Bootable *bool `json:"bootable,omitempty"`
 }
 
 // UpdateSnapshotRequest asks for other labels of a snapshot.

@@ -17,8 +17,9 @@ func (w *Worker) handleAudits(s *rpc.Server) {
 	rpc.Handle(s, rpc.Any, rpc.MethodGetAudit, w.getAudit)
 }
 
-// forOperators refuses a caller with a project: an audit tells of all projects, and what
-// is in a pool is no project's before it is managed.
+// forOperators refuses a caller with a project: an audit tells of all projects, what is
+// in a pool is no project's before it is managed, and where volumes are is no project's
+// business.
 func forOperators(ctx context.Context) error {
 	if own := rpc.CallFrom(ctx).ProjectID; own != "" {
 		return fault.New(fault.Invalid, "this is for operators, and project %s is none", own).

@@ -118,25 +118,30 @@ func (w *Worker) checkSize(ctx context.Context, field string, size int64) error 
 		return err
 	}
 	c := last.Capabilities
-	most, known := promisable(c)
-	if known && float64(size) > most {
-		return fault.New(fault.Invalid, "%s %d GiB does not fit: pool %s may promise %.0f GiB in all", field, size, w.cfg.Pool, most).
-			WithField(field).WithHint("the pool has %.2f GiB, times max_over_subscription_ratio %s", *c.TotalCapacityGB, c.MaxOverSubscriptionRatio)
+	if most := promisable(c); most != nil && float64(size) > *most {
+		return unfit(size, field, w.cfg.Pool, *most).
+			WithHint("the pool has %.2f GiB, times max_over_subscription_ratio %s", *c.TotalCapacityGB, c.MaxOverSubscriptionRatio)
 	}
 	return nil
 }
 
-// promisable returns the most GiB that the pool may promise to its volumes, if
-// it is known.
-func promisable(c volume.Capabilities) (float64, bool) {
+// unfit is the error for a volume that a pool can never have.
+func unfit(size int64, field, pool string, most float64) *fault.Error {
+	return fault.New(fault.Invalid, "%d GiB do not fit: pool %s may promise %.0f GiB in all", size, pool, most).WithField(field)
+}
+
+// promisable returns the most GiB that the pool may promise to its volumes, nil where
+// that is not known.
+func promisable(c volume.Capabilities) *float64 {
 	if c.TotalCapacityGB == nil {
-		return 0, false
+		return nil
 	}
 	ratio, err := strconv.ParseFloat(c.MaxOverSubscriptionRatio, 64)
 	if err != nil {
-		return 0, false // auto: the scheduler's matter
+		return nil // auto: the scheduler's matter
 	}
-	return *c.TotalCapacityGB * ratio, true
+	most := *c.TotalCapacityGB * ratio
+	return &most
 }
 
 // checkText refuses texts that would break a table, a log or a terminal.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/store/storetest"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -72,6 +73,25 @@ func TestClonesShareSnapshots(t *testing.T) {
 
 // When the snapshot cannot be taken, everybody who waits for it fails, and
 // nothing stays, even if it was taken and only the answer was wrong.
+// What is made of a volume that machines start from is one, too, and tells of the same image.
+func TestClonesAreBootable(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	v := s.create(rpc.CreateVolumeRequest{Size: 1})
+	_, err := storetest.Raw(t, s.url).Exec(`UPDATE volumes SET bootable = true, image_metadata = '{"disk_format": "raw"}' WHERE id = ?`, v.ID)
+	s.did(err)
+	snap := s.snapshot(v)
+	for _, made := range []volume.Volume{s.clone(v), s.create(rpc.CreateVolumeRequest{SnapshotID: snap.ID})} {
+		if !made.Bootable || made.ImageMetadata[volume.ImageFormat] != "raw" {
+			t.Errorf("bootable %v, %v", made.Bootable, made.ImageMetadata)
+		}
+	}
+	if made := s.create(rpc.CreateVolumeRequest{Size: 1}); made.Bootable {
+		t.Error("an empty volume is bootable")
+	}
+}
+
 func TestLeaderOfClonesFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -121,13 +121,17 @@ func (w *Worker) insertVolume(tx operation.Tx, op *volume.Operation, c *creation
 	if zone == "" {
 		zone = w.cfg.AvailabilityZone
 	}
-	return tx.InsertVolume(&volume.Volume{
+	row := volume.Volume{
 		ID: c.VolumeID, ProjectID: op.ProjectID, UserID: op.UserID, Name: c.Name, Description: c.Description,
 		Size: c.Size, Status: volume.Creating, AttachStatus: volume.Detached, AvailabilityZone: zone,
 		Host:       volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(),
 		SnapshotID: c.SnapshotID, SourceVolID: c.SourceVolID, Metadata: c.Metadata,
 		VolumeTypeID: c.TypeID, Multiattach: c.Settings.Multiattach,
-	})
+	}
+	if source != nil {
+		row.Bootable, row.ImageMetadata = source.Bootable, source.ImageMetadata
+	}
+	return tx.InsertVolume(&row)
 }
 
 // spec says to the driver what to make.
@@ -195,7 +199,9 @@ func (w *Worker) finishCreate(tx operation.Tx, t *operation.Task, c *creation, e
 	switch {
 	case err == nil:
 		v.Status, v.ImageID, v.LaunchedAt = volume.Available, c.made.ImageID, time.Now().UTC().Truncate(time.Microsecond)
-		v.Bootable, v.ImageMetadata = c.Image != nil, c.facts
+		if c.Image != nil {
+			v.Bootable, v.ImageMetadata = true, c.facts
+		}
 	case errors.Is(err, fault.Cancelled):
 		v.Status = volume.Deleted
 	default:

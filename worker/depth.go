@@ -97,7 +97,7 @@ func (w *Worker) shorten(ctx context.Context, t *operation.Task, c *creation) er
 	}
 	source, err := w.store.VolumeRecord(ctx, c.OriginID)
 	if err == nil {
-		c.drop, err = w.lineage(ctx, c.OriginID, source.AdoptedParent)
+		c.drop, err = w.lineage(ctx, source.AdoptedParent)
 	}
 	return err
 }

@@ -18,6 +18,8 @@ type destination struct {
 	Cluster     string `json:"cluster"` // id
 	Zone        string `json:"zone"`
 	BackendName string `json:"backend_name"`
+	// Most is how many GiB its pool may promise in all, nil where that is not known.
+	Most *float64 `json:"most,omitempty"`
 	// Same tells that its volumes are where ours are: there is nothing to copy.
 	Same bool `json:"same,omitempty"`
 }
@@ -51,7 +53,7 @@ func (w *Worker) locate(ctx context.Context, host string) (dest destination, err
 	}
 	dest = destination{
 		Host: asked.WithPool(c.PoolName).String(), Pool: c.PoolName, Cluster: clusterIn(c.LocationInfo),
-		Zone: services[0].AvailabilityZone, BackendName: c.VolumeBackendName,
+		Zone: services[0].AvailabilityZone, BackendName: c.VolumeBackendName, Most: promisable(c),
 	}
 	if copier, able := driver.As[driver.Copier](w.driver); able {
 		cluster, pool := copier.Place()

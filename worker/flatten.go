@@ -87,7 +87,7 @@ func (w *Worker) flatten(name string) operation.Method[flattening] {
 				if err := w.driver.FlattenVolume(ctx, f.Image, t.Progress); err != nil {
 					return err
 				}
-				f.drop, err = w.lineage(ctx, f.VolumeID, f.Parent)
+				f.drop, err = w.lineage(ctx, f.Parent)
 				return err
 			},
 		}},

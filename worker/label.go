@@ -17,6 +17,7 @@ func (w *Worker) updateVolume() operation.Method[rpc.UpdateVolumeRequest] {
 	relabel := func(tx operation.Tx, op *volume.Operation, r *rpc.UpdateVolumeRequest) (volume.Volume, error) {
 		v, err := w.ourVolume(tx, op, r.VolumeID, "volume_id")
 		if err == nil {
+			set(&v.Bootable, r.Bootable)
 			err = merge(&r.Labels, &v.Name, &v.Description, &v.Metadata)
 		}
 		return v, err
@@ -104,9 +105,9 @@ func merge(l *rpc.Labels, name, description *string, metadata *map[string]string
 }
 
 // checkLabels refuses labels that would break a table, a log or a terminal, and a
-// request without any.
-func checkLabels(l *rpc.Labels) error {
-	if l.Name == nil && l.Description == nil && len(l.Metadata) == 0 {
+// request without any that asks for nothing else.
+func checkLabels(l *rpc.Labels, more bool) error {
+	if l.Name == nil && l.Description == nil && len(l.Metadata) == 0 && !more {
 		return fault.New(fault.Invalid, "nothing is to be changed").WithField("name").WithHint("give a name, a description or metadata")
 	}
 	var name, description string
@@ -118,7 +119,7 @@ func checkLabels(l *rpc.Labels) error {
 }
 
 func (w *Worker) handleUpdateVolume(ctx context.Context, r rpc.UpdateVolumeRequest) (rpc.VolumeReply, error) {
-	if err := firstOf(checkID("volume_id", r.VolumeID), checkLabels(&r.Labels)); err != nil {
+	if err := firstOf(checkID("volume_id", r.VolumeID), checkLabels(&r.Labels, r.Bootable != nil)); err != nil {
 		return rpc.VolumeReply{}, err
 	}
 	end, err := w.submit(ctx, rpc.MethodUpdateVolume, r)
@@ -126,7 +127,7 @@ func (w *Worker) handleUpdateVolume(ctx context.Context, r rpc.UpdateVolumeReque
 }
 
 func (w *Worker) handleUpdateSnapshot(ctx context.Context, r rpc.UpdateSnapshotRequest) (rpc.SnapshotReply, error) {
-	if err := firstOf(checkID("snapshot_id", r.SnapshotID), checkLabels(&r.Labels)); err != nil {
+	if err := firstOf(checkID("snapshot_id", r.SnapshotID), checkLabels(&r.Labels, false)); err != nil {
 		return rpc.SnapshotReply{}, err
 	}
 	end, err := w.submit(ctx, rpc.MethodUpdateSnapshot, r)

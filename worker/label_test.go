@@ -37,6 +37,12 @@ func TestLabels(t *testing.T) {
 	if row := s.record(v.ID); row.Description != "" || row.Name != "one" || row.Status != volume.Available {
 		t.Errorf("%+v", row)
 	}
+	for _, bootable := range []bool{true, false} {
+		got := must[rpc.VolumeReply](t)(s.UpdateVolume(t.Context(), s.host, rpc.UpdateVolumeRequest{VolumeID: v.ID, Bootable: &bootable}, wait())).Volume
+		if got.Bootable != bootable || got.Name != "one" || len(got.Metadata) != 2 {
+			t.Errorf("bootable %v: %+v", bootable, got)
+		}
+	}
 	reply := must[rpc.SnapshotReply](t)(s.UpdateSnapshot(t.Context(), s.host, rpc.UpdateSnapshotRequest{SnapshotID: snap.ID, Labels: labels("s", "k", "v")}, wait()))
 	if reply.Snapshot.Name != "s" || reply.Snapshot.Metadata["k"] != "v" || reply.Snapshot.Status != volume.Available {
 		t.Errorf("%+v", reply.Snapshot)

@@ -17,9 +17,12 @@ import (
 // adoption is the state of the operations that take an image over.
 type adoption struct {
 	rpc.ManageExistingRequest
+	// TypeID is the type that was asked for. It stays as it is, since the row has it.
+	TypeID string `json:"type_id,omitempty"`
 
 	image volume.Image // as it was found by this attempt
 	size  int64        // GiB
+	depth int          // how many images it depends on, one above the other
 	left  bool         // what was done could not be undone
 }
 
@@ -31,7 +34,12 @@ func (w *Worker) manageExisting() operation.Method[adoption] {
 		Name: rpc.MethodManageExisting, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive,
 		Accept: w.acceptManage,
 		Steps: []operation.Step[adoption]{
-			{Name: "inspect", Run: w.inspectManaged},
+			{Name: "inspect", Run: func(ctx context.Context, t *operation.Task, a *adoption) error {
+				if err := w.inspectManaged(ctx, t, a); err != nil {
+					return err
+				}
+				return w.measureManaged(ctx, a)
+			}},
 			{Name: "rename", Run: func(ctx context.Context, _ *operation.Task, a *adoption) error {
 				return w.adopter().RenameVolume(ctx, volume.Ref{Name: a.SourceName, ImageID: a.image.ID}, w.nameOf(a.VolumeID))
 			}},
@@ -41,6 +49,7 @@ func (w *Worker) manageExisting() operation.Method[adoption] {
 				}
 				return w.driver.ExtendVolume(ctx, volume.Ref{Name: w.nameOf(a.VolumeID), ImageID: a.image.ID}, a.size)
 			}},
+			{Name: "configure", When: func(a *adoption) bool { return a.TypeID != "" }, Run: w.configureManaged},
 		},
 		Undo: w.undoManage, Finish: w.finishManage,
 	}
@@ -63,7 +72,24 @@ func (w *Worker) acceptManage(tx operation.Tx, op *volume.Operation, a *adoption
 	if err := w.unmanaged(tx, a); err != nil {
 		return err
 	}
-	return w.insertManaged(tx, a)
+	var kind volume.Type
+	if a.VolumeType != "" {
+		var err error
+		if kind, err = w.typeFor(tx, a.VolumeType, "volume_type"); err != nil {
+			return err
+		}
+	}
+	a.TypeID = kind.ID
+	return w.insertManaged(tx, a, &kind)
+}
+
+// configureManaged gives the image what its type wants, which may depend on its size.
+func (w *Worker) configureManaged(ctx context.Context, _ *operation.Task, a *adoption) error {
+	kind, err := w.store.Type(ctx, a.TypeID)
+	if err != nil {
+		return err
+	}
+	return w.configure(ctx, volume.Ref{Name: w.nameOf(a.VolumeID), ImageID: a.image.ID}, kind.Settings(a.size))
 }
 
 // unmanaged refuses an image that has the name of a volume in the tables.
@@ -92,9 +118,9 @@ func alreadyManaged(v *volume.Volume) *fault.Error {
 	return f
 }
 
-// insertManaged writes the row of the volume. Where there is the record of one of that
+// insertManaged writes the row of the volume, which is of that kind. Where there is the record of one of that
 // id whose image is not ours any more, it is that volume again, of the same project.
-func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
+func (w *Worker) insertManaged(tx operation.Tx, a *adoption, kind *volume.Type) error {
 	zone := a.AvailabilityZone
 	if zone == "" {
 		zone = w.cfg.AvailabilityZone
@@ -102,7 +128,8 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 	row := volume.Volume{
 		ID: a.VolumeID, ProjectID: a.ProjectID, UserID: a.UserID, Name: a.Name, Description: a.Description,
 		Status: volume.Managing, AttachStatus: volume.Detached, AvailabilityZone: zone,
-		Host: volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(), Metadata: a.Metadata,
+		Host: volume.ParseHost(w.cfg.Host).WithPool(w.cfg.Pool).String(), Metadata: a.Metadata, Bootable: a.Bootable,
+		VolumeTypeID: kind.ID, Multiattach: kind.Is(volume.SpecMultiattach),
 	}
 	err := tx.InsertVolume(&row)
 	if !errors.Is(err, fault.Exists) {
@@ -125,6 +152,7 @@ func (w *Worker) insertManaged(tx operation.Tx, a *adoption) error {
 			WithField("metadata").WithHint("leave the metadata out")
 	}
 	row.PreviousStatus, row.Metadata, row.CreatedAt = record.Status, record.Metadata, record.CreatedAt
+	row.Bootable = row.Bootable || record.Bootable
 	if row.ProjectID = record.ProjectID; row.UserID == "" {
 		row.UserID = record.UserID
 	}
@@ -175,7 +203,10 @@ func (w *Worker) finishManage(tx operation.Tx, t *operation.Task, a *adoption, e
 	} else {
 		a.giveUp(&v)
 	}
-	return leave(tx, t, &v, volume.Managing)
+	if lost := leave(tx, t, &v, volume.Managing); lost != nil || err != nil || a.depth <= max(w.cfg.MaxCloneDepth, 0) {
+		return lost
+	}
+	return w.followFlatten(tx, t, v.ID)
 }
 
 // giveUp makes of the row what is left of it when the image is not taken over.
@@ -204,7 +235,7 @@ func (w *Worker) checkManage(ctx context.Context, r *rpc.ManageExistingRequest) 
 		forOperators(ctx), invalidField(driver.CheckName(r.SourceName), "source_name"),
 		checkText(r.Name, r.Description, r.Metadata),
 		printable("availability_zone", r.AvailabilityZone), printable("project_id", r.ProjectID), printable("user_id", r.UserID),
-		printable("source_id", r.SourceID),
+		printable("source_id", r.SourceID), w.checkTyped(ctx, r.VolumeType),
 	); err != nil {
 		return err
 	}
@@ -212,6 +243,9 @@ func (w *Worker) checkManage(ctx context.Context, r *rpc.ManageExistingRequest) 
 		if err := checkID("volume_id", r.VolumeID); err != nil {
 			return err
 		}
+	}
+	if r.AsDeleted && r.VolumeType != "" {
+		return fault.New(fault.Invalid, "a deleted volume gets no type").WithField("volume_type")
 	}
 	if r.Size < 0 || r.Size > maxSize {
 		return fault.New(fault.Invalid, "size %d GiB is not between 1 and %d", r.Size, int64(maxSize)).WithField("size")

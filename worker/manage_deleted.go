@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/volume"
@@ -68,7 +69,7 @@ func (w *Worker) finishManageDeleted(tx operation.Tx, t *operation.Task, a *adop
 // an adopted clone was made from: that lives as long as the clone needs it, and nobody
 // else knows of it. It is nil for a clone of something that is not a live volume of this
 // service; a deleted one takes its snapshots along when it is purged.
-func (w *Worker) lineage(ctx context.Context, volumeID string, parent *volume.ImageParent) (*dropping, error) {
+func (w *Worker) lineage(ctx context.Context, parent *volume.ImageParent) (*dropping, error) {
 	if parent == nil || parent.Pool != "" {
 		return nil, nil
 	}
@@ -77,14 +78,36 @@ func (w *Worker) lineage(ctx context.Context, volumeID string, parent *volume.Im
 		return nil, err
 	}
 	for i := range rows {
-		if v := &rows[i]; !v.Deleted() && w.here(v, "") == nil {
-			return &dropping{
-				SourceVolID: v.ID,
-				Snapshot:    volume.SnapshotRef{Volume: v.Ref(w.cfg.VolumeNameTemplate), Name: w.nameOf(volumeID) + volume.CloneSnapSuffix},
-			}, nil
+		v := &rows[i]
+		if v.Deleted() || w.here(v, "") != nil {
+			continue
 		}
+		name, err := w.cloneSnapOf(ctx, parent)
+		if err != nil || name == "" {
+			return nil, err
+		}
+		return &dropping{SourceVolID: v.ID, Snapshot: volume.SnapshotRef{Volume: v.Ref(w.cfg.VolumeNameTemplate), Name: name}}, nil
 	}
 	return nil, nil
+}
+
+// cloneSnapOf returns the name of the snapshot if it is there and cinder-volume has taken
+// it for a clone. It holds the id that the clone had then, which may have another now.
+func (w *Worker) cloneSnapOf(ctx context.Context, parent *volume.ImageParent) (string, error) {
+	inventory, err := driver.Ability[driver.Inventory](w.driver, "tell which snapshots an image has")
+	if err != nil {
+		return "", err
+	}
+	found, err := inventory.Inspect(ctx, volume.Ref{ImageID: parent.ImageID}, false)
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	for _, s := range found[0].Snapshots {
+		if _, ofClone := volume.IDIn(w.cfg.VolumeNameTemplate+volume.CloneSnapSuffix, s.Name); ofClone && s.ID == parent.SnapshotID {
+			return s.Name, nil
+		}
+	}
+	return "", nil
 }
 
 // dropLineage has the snapshot removed when the operation has ended.

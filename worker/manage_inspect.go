@@ -66,6 +66,15 @@ func (w *Worker) findManaged(ctx context.Context, a *adoption, recorded string) 
 	return fault.New(fault.Conflict, "the image with the id %s is named %s", id, a.image.Name).WithField("source_name")
 }
 
+// measureManaged finds out how deep the image is, since others may have made it deeper than
+// volumes are allowed to be. It is taken over all the same, and flattened in the background.
+func (w *Worker) measureManaged(ctx context.Context, a *adoption) (err error) {
+	if a.image.Parent != nil {
+		a.depth, err = w.adopter().Depth(ctx, a.image.Ref())
+	}
+	return err
+}
+
 // fit refuses an image that cannot be taken over as it is.
 func (w *Worker) fit(ctx context.Context, a *adoption) error {
 	ours, err := w.serviceAddrs(ctx)

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/driver/mem"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/store/storetest"
@@ -47,13 +49,13 @@ func TestManageAndUnmanage(t *testing.T) {
 	s.startAuditor()
 	id := s.world.Add("theirs", 3)
 	v := s.manage(rpc.ManageExistingRequest{
-		SourceName: "theirs", SourceID: id, ProjectID: "p1", UserID: "u2", Name: "mine", Description: "was theirs", Size: 3,
+		SourceName: "theirs", SourceID: id, ProjectID: "p1", UserID: "u2", Name: "mine", Description: "was theirs", Size: 3, Bootable: true,
 		Metadata: map[string]string{"k": "v"},
 	})
 	want := volume.Volume{
 		ID: v.ID, ProjectID: "p1", UserID: "u2", Name: "mine", Description: "was theirs", Size: 3, Status: volume.Available,
 		PreviousStatus: volume.Managing, AttachStatus: volume.Detached, Host: s.host + "#pool", AvailabilityZone: "zone1",
-		Metadata: map[string]string{"k": "v"}, ImageID: id, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt, LaunchedAt: v.LaunchedAt,
+		Metadata: map[string]string{"k": "v"}, Bootable: true, ImageID: id, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt, LaunchedAt: v.LaunchedAt,
 	}
 	if diff := cmp.Diff(want, v); diff != "" || v.LaunchedAt.IsZero() {
 		t.Errorf("the volume (-want +got):\n%s", diff)
@@ -87,7 +89,7 @@ func TestManageAndUnmanage(t *testing.T) {
 		t.Error(f)
 	}
 	back := s.manage(rpc.ManageExistingRequest{SourceName: image(v), VolumeID: v.ID, Name: "again"})
-	if back.ProjectID != "p1" || back.UserID != "u2" || back.ID != v.ID || back.ImageID != id || back.Status != volume.Available || back.Name != "again" || back.Deleted() || back.Metadata["k"] != "v" {
+	if back.ProjectID != "p1" || back.UserID != "u2" || back.ID != v.ID || back.ImageID != id || back.Status != volume.Available || back.Name != "again" || back.Deleted() || back.Metadata["k"] != "v" || !back.Bootable {
 		t.Errorf("managed again: %+v", back)
 	}
 	again := must[rpc.SnapshotReply](t)(s.operator().ManageExistingSnapshot(t.Context(), s.host, rpc.ManageExistingSnapshotRequest{
@@ -99,6 +101,62 @@ func TestManageAndUnmanage(t *testing.T) {
 	if r := s.inspect(false); len(r.findings) != 0 {
 		t.Errorf("audit: %+v", r.findings)
 	}
+}
+
+// An image that gets a type gets what the type wants at its size, and nothing else.
+func TestManageWithAType(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.startAuditor()
+	gold := must[rpc.TypeReply](t)(s.operator().CreateType(t.Context(), rpc.CreateTypeRequest{
+		Name: "gold", QoS: map[string]string{"total_iops_sec_per_gb": "10"}, ExtraSpecs: map[string]string{volume.SpecMultiattach: "<is> True"},
+	}, wait())).VolumeType
+	s.world.Add("theirs", 3)
+	d := mem.New(s.world)
+	for key := range d.SettingsMetadata(volume.Settings{Limits: map[string]int64{"read_bytes_sec": 1}}) {
+		s.did(s.world.SetMetadata("theirs", key, "7"))
+	}
+	reached, release := p.faulty.Hold("ConfigureVolume", 1)
+	defer release()
+	r := rpc.ManageExistingRequest{SourceName: "theirs", ProjectID: "p1", VolumeType: "gold"}
+	accepted := must[rpc.VolumeReply](t)(s.operator().ManageExisting(t.Context(), s.host, r, rpc.CallOptions{}))
+	receive(t, "the image is configured", reached)
+	_, err := s.operator().DeleteType(t.Context(), rpc.TypeRequest{VolumeType: "gold"}, rpc.CallOptions{})
+	_ = wantKind(t, err, fault.Conflict, "volume_type")
+	release()
+	s.until("it is managed", func() bool { return s.status(accepted.Volume.ID) == volume.Available })
+	v := s.record(accepted.Volume.ID)
+	if v.VolumeTypeID != gold.ID || !v.Multiattach {
+		t.Errorf("%+v", v)
+	}
+	s.settings(v, map[string]int64{"total_iops_sec": 30})
+	if r := s.inspect(false); len(r.findings) != 0 {
+		t.Errorf("audit: %+v", r.findings)
+	}
+}
+
+// A chain that is longer than volumes may depend on is shortened in the background; one
+// that is not is left as it is.
+func TestManageDeepChain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.bare()
+	p.cfg.MaxCloneDepth = 2
+	p.start()
+	s.world.Add("depth-0", 1)
+	for n := range 3 {
+		parent, child := fmt.Sprint("depth-", n), fmt.Sprint("depth-", n+1)
+		s.did(s.world.AddSnapshot(parent, "snap", true))
+		s.world.Add(child, 1)
+		s.did(s.world.SetParent(child, parent, "snap"))
+	}
+	deepest := s.manage(rpc.ManageExistingRequest{SourceName: "depth-3", ProjectID: "p1"})
+	allowed := s.manage(rpc.ManageExistingRequest{SourceName: "depth-2", ProjectID: "p1"})
+	s.idle()
+	if s.depth(deepest) != 0 || s.depth(allowed) != 2 {
+		t.Errorf("depths %d and %d", s.depth(deepest), s.depth(allowed))
+	}
+	s.onlySuccesses()
 }
 
 // What cannot be taken over is refused with a reason, and nothing is left.
@@ -142,6 +200,8 @@ func TestManageRefuses(t *testing.T) {
 		"no id":               {request{SourceName: "free", VolumeID: "x"}, fault.Invalid, "volume_id", "not a UUID"},
 		"no name":             {request{}, fault.Invalid, "source_name", "empty"},
 		"hostile name":        {request{SourceName: "a/b"}, fault.Invalid, "source_name", "holds"},
+		"no such type":        {request{SourceName: "free", VolumeType: "none"}, fault.NotFound, "volume_type", "none"},
+		"deleted, with type":  {request{SourceName: silent(idFor("silent")), AsDeleted: true, VolumeType: "none"}, fault.Invalid, "volume_type", "no type"},
 		"hostile text":        {request{SourceName: "free", Name: "\x1b"}, fault.Invalid, "name", "control character"},
 	}
 	for name, tc := range tests {
@@ -244,6 +304,38 @@ func TestManageLineage(t *testing.T) {
 	}
 }
 
+// The snapshot that cinder-volume took for a clone goes with it, whatever id the clone has
+// by then.
+func TestManageLineageOfRenamed(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	for name, end := range map[string]func(clone volume.Volume){
+		"delete": func(clone volume.Volume) { n.remove(clone) },
+		"flatten": func(clone volume.Volume) {
+			must[rpc.VolumeReply](t)(n.FlattenVolume(t.Context(), n.host, rpc.FlattenVolumeRequest{VolumeID: clone.ID}, wait()))
+		},
+		"migrate": func(clone volume.Volume) {
+			r := rpc.MigrateVolumeRequest{VolumeID: clone.ID, Host: n.there.host}
+			must[rpc.VolumeReply](t)(n.operator().MigrateVolume(t.Context(), n.host, r, wait()))
+		},
+	} {
+		for how, keep := range map[string]bool{"its own id": true, "another id": false} {
+			root, clone := idFor("root "+name+how), idFor("clone "+name+how)
+			n.world.Add("volume-"+root, 1)
+			n.did(n.world.AddSnapshot("volume-"+root, cloneSnap(clone), true))
+			n.world.Add("volume-"+clone, 1)
+			n.did(n.world.SetParent("volume-"+clone, "volume-"+root, cloneSnap(clone)))
+			n.manage(rpc.ManageExistingRequest{SourceName: "volume-" + root, VolumeID: root, ProjectID: "p1"})
+			r := rpc.ManageExistingRequest{SourceName: "volume-" + clone, ProjectID: "p1"}
+			if keep {
+				r.VolumeID = clone
+			}
+			end(n.manage(r))
+			n.until(name+", "+how+": the snapshot goes with the clone", func() bool { return len(n.world.Snapshots("volume-"+root)) == 0 })
+		}
+	}
+}
+
 // A snapshot is refused that serves somebody, or is not there.
 func TestManageSnapshotRefuses(t *testing.T) {
 	s := newSite(t)
@@ -332,6 +424,10 @@ func (d fusedAdopter) Inspect(ctx context.Context, v volume.Ref, deep bool) ([]v
 
 func (d fusedAdopter) Images(ctx context.Context) ([]volume.Ref, error) {
 	return d.adopter().Images(ctx)
+}
+
+func (d fusedAdopter) Depth(ctx context.Context, v volume.Ref) (int, error) {
+	return d.adopter().Depth(ctx, v)
 }
 
 func (d fusedAdopter) Survey(ctx context.Context, refs []volume.Ref, deep bool) ([]volume.Image, error) {

@@ -63,7 +63,7 @@ func (w *Worker) acceptMigrate(tx operation.Tx, op *volume.Operation, m *migrati
 		return err
 	}
 	op.Resource.ID = v.ID
-	if err := w.chooseDestination(tx, m, &v); err != nil {
+	if err := w.chooseDestination(tx, op, m, &v); err != nil {
 		return err
 	}
 	if err := w.takeAlong(tx, op, m); err != nil {
@@ -77,7 +77,7 @@ func (w *Worker) acceptMigrate(tx operation.Tx, op *volume.Operation, m *migrati
 
 // chooseDestination refuses a destination that the volume cannot have, and finds out what
 // its type wants there.
-func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volume) error {
+func (w *Worker) chooseDestination(tx operation.Tx, op *volume.Operation, m *migration, v *volume.Volume) error {
 	if volume.ParseHost(m.Dest.Host).Service() == w.cfg.Host {
 		return fault.New(fault.Invalid, "volume %s is at %s already", v.ID, w.cfg.Host).WithField("host")
 	}
@@ -87,6 +87,9 @@ func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volu
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).
 			WithHint("an operator can see with volumectl audit what there is")
+	}
+	if most := m.Dest.Most; most != nil && float64(v.Size) > *most && !m.Dest.Same {
+		return unfit(v.Size, "host", m.Dest.Pool, *most)
 	}
 	wanted, err := v.VolumeTypeID, error(nil)
 	if m.Before, err = settingsOf(tx, v, v.Size); err != nil {
@@ -102,12 +105,12 @@ func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volu
 	if err != nil {
 		return named(err, "new_type")
 	}
-	if name := t.ExtraSpecs[volume.SpecBackendName]; name != "" && name != m.Dest.BackendName {
-		return elsewhere(&t, m.Dest.BackendName, "host")
+	if err := fitting(&t, m.Dest.Host, m.Dest.BackendName, "host"); err != nil {
+		return err
 	}
 	m.TypeID, m.Settings = t.ID, t.Settings(v.Size)
 	m.Settings.Unshare, m.Before.Unshare = !m.Settings.Multiattach, !m.Before.Multiattach
-	return nil
+	return awaitType(tx, op, &t)
 }
 
 // takeAlong claims the snapshots of the volume, of which no volumes can be made until they

@@ -40,7 +40,7 @@ func newNeighbourhood(t *testing.T) *neighbourhood {
 }
 
 func (n *neighbourhood) migrate(v volume.Volume) (rpc.VolumeReply, error) {
-	return n.MigrateVolume(n.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host}, wait())
+	return n.operator().MigrateVolume(n.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host}, wait())
 }
 
 // A volume moves with its snapshots and its limits; what depends on it keeps what it needs.
@@ -96,11 +96,14 @@ func TestMigrateRefused(t *testing.T) {
 	for host, kind := range map[string]fault.Kind{
 		"": fault.Invalid, "node1": fault.Invalid, "node1@none": fault.NotFound, n.host: fault.Invalid, n.there.host + "#other": fault.Invalid,
 	} {
-		_, err := n.MigrateVolume(ctx, n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: host}, wait())
+		_, err := n.operator().MigrateVolume(ctx, n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: host}, wait())
 		_ = wantKind(t, err, kind, "host")
 	}
+	_, err := n.MigrateVolume(ctx, n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host}, wait())
+	_ = wantKind(t, err, fault.Invalid, "project")
+	n.refuses(v)
 	release := must[func()](t)(n.world.Watch(image(v), "10.0.0.9:0/1"))
-	_, err := n.migrate(v)
+	_, err = n.migrate(v)
 	if f := wantKind(t, err, fault.Busy, ""); !slices.Equal(f.BlockedBy, []string{"10.0.0.9:0/1"}) {
 		t.Errorf("blocked by %v", f.BlockedBy)
 	}
@@ -138,6 +141,25 @@ func TestMigrateRefused(t *testing.T) {
 	}
 }
 
+// refuses checks that the destination takes neither what is too large for it nor what it
+// cannot do.
+func (n *neighbourhood) refuses(v volume.Volume) {
+	n.Helper()
+	op, ctx := n.operator(), n.Context()
+	must[rpc.TypeReply](n)(op.CreateType(ctx, rpc.CreateTypeRequest{
+		Name: "mirrored", ExtraSpecs: map[string]string{volume.SpecReplication: "<is> True"},
+	}, wait()))
+	_, err := op.MigrateVolume(ctx, n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host, NewType: "mirrored"}, wait())
+	_ = wantKind(n, err, fault.Unsupported, "host")
+	n.there.world.SetTotal(2) // of which 40 may be promised
+	must[rpc.CapabilitiesReply](n)(op.GetCapabilities(ctx, n.there.host, rpc.CapabilitiesRequest{Refresh: true}))
+	large := n.create(rpc.CreateVolumeRequest{Size: 41})
+	_, err = n.migrate(large)
+	_ = wantKind(n, err, fault.Invalid, "host")
+	n.remove(large)
+	n.until("it is purged", func() bool { return len(n.world.Trash()) == 0 })
+}
+
 // A type that only the other backend can have moves the volume, where that is allowed.
 func TestRetypeMoves(t *testing.T) {
 	t.Parallel()
@@ -153,10 +175,12 @@ func TestRetypeMoves(t *testing.T) {
 	_, err = n.Retype(t.Context(), n.host, req, wait())
 	_ = wantKind(t, err, fault.Invalid, "host")
 	req.MigrationPolicy = rpc.MigrateOnDemand
+	_, err = n.Retype(t.Context(), n.host, req, wait())
+	_ = wantKind(t, err, fault.Invalid, "project")
 	o := wait()
 	o.RequestID = "r1"
 	for range 2 {
-		moved := must[rpc.VolumeReply](t)(n.Retype(t.Context(), n.host, req, o)).Volume
+		moved := must[rpc.VolumeReply](t)(n.operator().Retype(t.Context(), n.host, req, o)).Volume
 		if moved.VolumeTypeID != kind.ID || moved.Host != "node1@mem1#pool2" {
 			t.Errorf("moved: %+v", moved)
 		}

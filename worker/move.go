@@ -9,7 +9,7 @@ import (
 )
 
 func (w *Worker) handleMigrate(ctx context.Context, r rpc.MigrateVolumeRequest) (rpc.VolumeReply, error) {
-	if err := firstOf(checkID("volume_id", r.VolumeID), checkHost(r.Host), w.checkTyped(ctx, r.NewType)); err != nil {
+	if err := firstOf(forOperators(ctx), checkID("volume_id", r.VolumeID), checkHost(r.Host), w.checkTyped(ctx, r.NewType)); err != nil {
 		return rpc.VolumeReply{}, err
 	}
 	return w.migrate(ctx, r, r)
@@ -32,6 +32,9 @@ func (w *Worker) handleRetype(ctx context.Context, r rpc.RetypeRequest) (rpc.Vol
 		return rpc.VolumeReply{}, err
 	}
 	if r.MigrationPolicy == rpc.MigrateOnDemand && volume.ParseHost(r.Host).Service() != w.cfg.Host {
+		if err := forOperators(ctx); err != nil {
+			return rpc.VolumeReply{}, err
+		}
 		return w.migrate(ctx, r, rpc.MigrateVolumeRequest{VolumeID: r.VolumeID, Host: r.Host, NewType: r.NewType})
 	}
 	end, err := w.submit(ctx, rpc.MethodRetype, r)

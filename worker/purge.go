@@ -33,7 +33,7 @@ func (w *Worker) purgeVolume() operation.Method[deletion] {
 				if err := w.driver.PurgeVolume(ctx, d.Image, t.Progress); err != nil {
 					return waitOut(err)
 				}
-				d.drop, err = w.lineage(ctx, d.VolumeID, d.Parent)
+				d.drop, err = w.lineage(ctx, d.Parent)
 				return waitOut(err)
 			}},
 		},

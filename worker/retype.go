@@ -64,6 +64,9 @@ func (w *Worker) acceptRetype(tx operation.Tx, op *volume.Operation, r *retyping
 	if err := uncopied(tx, op, &v); err != nil {
 		return err
 	}
+	if err := awaitType(tx, op, &next); err != nil {
+		return err
+	}
 	r.Image, r.TypeID = v.Ref(w.cfg.VolumeNameTemplate), next.ID
 	r.Before, r.After = before.Settings(v.Size), next.Settings(v.Size)
 	r.Before.Unshare, r.After.Unshare = !r.Before.Multiattach && r.After.Multiattach, r.Before.Multiattach && !r.After.Multiattach

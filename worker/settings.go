@@ -17,11 +17,8 @@ func (w *Worker) typeFor(tx operation.Tx, idOrName, field string) (volume.Type, 
 	if err != nil {
 		return t, named(err, field)
 	}
-	if name := t.ExtraSpecs[volume.SpecBackendName]; name != "" && name != w.cfg.BackendName {
-		return t, elsewhere(&t, w.cfg.BackendName, field)
-	}
-	if t.Is(volume.SpecReplication) {
-		return t, fault.New(fault.Unsupported, "the type %s wants volumes that are mirrored, and %s mirrors none", t.Name, w.cfg.Host).WithField(field)
+	if err := fitting(&t, w.cfg.Host, w.cfg.BackendName, field); err != nil {
+		return t, err
 	}
 	if _, able := driver.As[driver.Configurer](w.driver); !able && !t.Settings(1).IsZero() {
 		return t, fault.New(fault.Unsupported, "the driver of %s cannot do what the type %s wants", w.cfg.Host, t.Name).WithField(field)
@@ -29,11 +26,17 @@ func (w *Worker) typeFor(tx operation.Tx, idOrName, field string) (volume.Type, 
 	return t, nil
 }
 
-// elsewhere is the error for a type of another backend.
-func elsewhere(t *volume.Type, backend, field string) error {
-	wanted := t.ExtraSpecs[volume.SpecBackendName]
-	return fault.New(fault.Invalid, "the type %s is for backends named %q, and this one is named %q", t.Name, wanted, backend).
-		WithField(field).WithHint("send the request to a service with volume_backend_name = %s", wanted)
+// fitting refuses a type that the service at host, whose backend has the name, can have
+// no volumes of.
+func fitting(t *volume.Type, host, backendName, field string) error {
+	if wanted := t.ExtraSpecs[volume.SpecBackendName]; wanted != "" && wanted != backendName {
+		return fault.New(fault.Invalid, "the type %s is for backends named %q, and that of %s is named %q", t.Name, wanted, host, backendName).
+			WithField(field).WithHint("send the volume to a service with volume_backend_name = %s", wanted)
+	}
+	if t.Is(volume.SpecReplication) {
+		return fault.New(fault.Unsupported, "the type %s wants volumes that are mirrored, and %s mirrors none", t.Name, host).WithField(field)
+	}
+	return nil
 }
 
 // chooseType completes a creation with what its type wants. source is the volume that it

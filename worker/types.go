@@ -91,9 +91,14 @@ func (w *Worker) updateType(ctx context.Context, r rpc.UpdateTypeRequest) (rpc.T
 		}
 		op.Resource.ID = row.ID
 		next := changedType(row, r)
-		if volumes > 0 && !sameEffect(&row, &next) {
-			return nil, fault.New(fault.Conflict, "%d volumes have the type %s: what it does to them cannot be changed", volumes, row.Name).
-				WithField("volume_type").WithHint("make another type, and retype the volumes")
+		if !sameEffect(&row, &next) {
+			if volumes > 0 {
+				return nil, fault.New(fault.Conflict, "%d volumes have the type %s: what it does to them cannot be changed", volumes, row.Name).
+					WithField("volume_type").WithHint("make another type, and retype the volumes")
+			}
+			if err := unawaited(tx, op, &row); err != nil {
+				return nil, err
+			}
 		}
 		if err := checkType(&next); err != nil {
 			return nil, err
@@ -148,9 +153,28 @@ func (w *Worker) deleteType(ctx context.Context, r rpc.TypeRequest) (rpc.TypeRep
 			return nil, fault.New(fault.Conflict, "%d volumes have the type %s", volumes, row.Name).WithField("volume_type").
 				WithHint("retype or delete them first; a deleted volume counts until it is purged")
 		}
+		if err := unawaited(tx, op, &row); err != nil {
+			return nil, err
+		}
 		op.Resource.ID = row.ID
 		return row, tx.DeleteType(row.ID)
 	})
+}
+
+// awaitType keeps a type as it is until the operation has ended, which gives it to a
+// volume only then.
+func awaitType(tx operation.Tx, op *volume.Operation, t *volume.Type) error {
+	return tx.Claim(op.ID, volume.Resource{Type: volume.TypeResource, ID: t.ID}, operation.Shared)
+}
+
+// unawaited refuses a type that volumes are about to get.
+func unawaited(tx operation.Tx, op *volume.Operation, t *volume.Type) error {
+	holders, err := tx.Holders(op.ID, volume.Resource{Type: volume.TypeResource, ID: t.ID})
+	if err == nil && len(holders) > 0 {
+		err = fault.New(fault.Busy, "%d volumes are about to get the type %s", len(holders), t.Name).WithField("volume_type").
+			WithBlockers(holders...).WithHint("send the request again when these operations have ended")
+	}
+	return err
 }
 
 // enactType carries out a change of a type, and answers with the type as it was then.

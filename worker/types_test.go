@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -156,4 +157,36 @@ func TestFrontEndLimits(t *testing.T) {
 	if specs, there := info.Data["qos_specs"]; there {
 		t.Errorf("a volume without a type is limited to %v", specs)
 	}
+}
+
+// A type that a volume is about to get stays as it is until the volume has it.
+func TestTypeOfAPendingRetype(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.bare().start()
+	silver := s.makeType("silver", map[string]string{"total_iops_sec": "20"})
+	v := s.create(rpc.CreateVolumeRequest{Size: 1})
+	reached, release := p.faulty.Hold("ConfigureVolume", 1)
+	defer release()
+	retype := must[rpc.VolumeReply](t)(s.Retype(t.Context(), s.host, rpc.RetypeRequest{VolumeID: v.ID, NewType: "silver"}, rpc.CallOptions{}))
+	receive(t, "the retype configures", reached)
+
+	ctx, op := t.Context(), s.operator()
+	_, err := op.DeleteType(ctx, rpc.TypeRequest{VolumeType: "silver"}, rpc.CallOptions{})
+	if f := wantKind(t, err, fault.Busy, "volume_type"); !slices.Equal(f.BlockedBy, []string{retype.Operation.ID}) {
+		t.Errorf("blocked by %v", f.BlockedBy)
+	}
+	qos, name := map[string]string{"total_iops_sec": "30"}, "platinum"
+	_, err = op.UpdateType(ctx, rpc.UpdateTypeRequest{VolumeType: "silver", QoS: qos}, rpc.CallOptions{})
+	_ = wantKind(t, err, fault.Busy, "volume_type")
+	must[rpc.TypeReply](t)(op.UpdateType(ctx, rpc.UpdateTypeRequest{VolumeType: "silver", Name: &name}, rpc.CallOptions{}))
+	release()
+	s.want(retype.Operation.ID, volume.Succeeded)
+	if now := must[volume.Volume](t)(s.db.Volume(ctx, v.ID)); now.VolumeTypeID != silver.ID {
+		t.Errorf("the volume has the type %q", now.VolumeTypeID)
+	}
+	s.settings(v, map[string]int64{"total_iops_sec": 20})
+	_, err = op.DeleteType(ctx, rpc.TypeRequest{VolumeType: silver.ID}, rpc.CallOptions{})
+	_ = wantKind(t, err, fault.Conflict, "volume_type")
+	s.auditClaims()
 }

@@ -95,6 +95,9 @@ func (f *fake) register() {
 		if v.Metadata = map[string]string{}; r.Name != nil {
 			v.Name = *r.Name
 		}
+		if r.Bootable != nil {
+			v.Metadata["bootable"] = fmt.Sprint(*r.Bootable)
+		}
 		for key, value := range r.Metadata {
 			if v.Metadata[key] = "removed"; value != nil {
 				v.Metadata[key] = *value

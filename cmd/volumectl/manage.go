@@ -58,6 +58,8 @@ deleted ones, and snapshots. --plan only tells what that would be.`,
 	flags.StringVar(&f.req.VolumeID, "id", "", "id that the volume shall have")
 	flags.StringVar(&f.req.SourceID, "image-id", "", "id of the image: one of that name with another is refused")
 	flags.Int64Var(&f.req.Size, "size", 0, "size in GiB, rounded up, that the image must have")
+	flags.StringVar(&f.req.VolumeType, "type", "", "volume type: id or name")
+	flags.BoolVar(&f.req.Bootable, "bootable", false, "machines can be started from the volume")
 	flags.BoolVar(&f.keepID, "keep-id", false, "give the volume the id in the name of the image")
 	flags.BoolVar(&f.req.AsDeleted, "as-deleted", false, "take it over as a deleted volume")
 	flags.BoolVar(&f.all, "all", false, "take over everything whose name holds an id")

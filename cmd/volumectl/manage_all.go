@@ -91,7 +91,7 @@ func planVolumes(all []rpc.ManageableVolume, like rpc.ManageExistingRequest) []*
 		case m.CinderID != "":
 			continue
 		case m.AsDeleted:
-			s.Action, s.volume.AsDeleted = actDeleted, true
+			s.Action, s.volume.AsDeleted, s.volume.VolumeType = actDeleted, true, ""
 		case !m.SafeToManage:
 			s.Action, s.Reason = actSkip, m.ReasonNotSafe
 		case m.KeepID == "":
@@ -167,10 +167,18 @@ func (a *app) carryOutAll(ctx context.Context, service string, c change, steps [
 		}
 	}
 	if failures > 0 {
-		return fault.New(fault.Conflict, "%w: %d of %d", errPartly, failures, tried).
-			WithHint("what went well stays; the same command tries the rest again")
+		return fault.New(fault.Conflict, "%w: %d of %d", errPartly, failures, tried).WithHint("what went well stays; %s", retryHint(c))
 	}
 	return nil
+}
+
+// retryHint says how to try what has failed again: under its request id, what was accepted
+// and failed is the same failure.
+func retryHint(c change) string {
+	if c.named {
+		return "the same command without --request-id tries the rest again"
+	}
+	return "the same command tries the rest again"
 }
 
 // errPartly is the error of a run of which some steps failed, which was printed.

@@ -133,15 +133,24 @@ func TestManageAll(t *testing.T) {
 		want[i].Done = want[i].Action == actDeleted || want[i].Action == actVolume
 	}
 	want[4].Error = "there is no such snapshot"
-	r = f.volumectl(t, "volume", "manage", "--all", "--owner", "p9", "--backend", "rbd0", "-o", "json")
+	r = f.volumectl(t, "volume", "manage", "--all", "--owner", "p9", "--bootable", "--type", "gold", "--backend", "rbd0", "-o", "json")
 	if diff := cmp.Diff(want, steps(r), exported); diff != "" || r.code != 1 || !strings.Contains(r.stderr, "some could not be managed: 1 of 3") {
 		t.Errorf("what was done (-want +got):\n%s%s", diff, r)
 	}
 	sent := []rpc.ManageExistingRequest{
-		{SourceName: "volume-" + idParent + ".deleted", SourceID: "i3", ProjectID: "p9", AsDeleted: true},
-		{SourceName: "volume-" + idClone, SourceID: "i2", VolumeID: idClone, ProjectID: "p9"},
+		{SourceName: "volume-" + idParent + ".deleted", SourceID: "i3", ProjectID: "p9", Bootable: true, AsDeleted: true},
+		{SourceName: "volume-" + idClone, SourceID: "i2", VolumeID: idClone, ProjectID: "p9", VolumeType: "gold", Bootable: true},
 	}
 	if diff := cmp.Diff(sent, f.managed); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	for _, tc := range []struct {
+		args []string
+		hint string
+	}{{nil, "the same command tries"}, {[]string{"--request-id", "r1"}, "the same command without --request-id tries"}} {
+		args := append([]string{"volume", "manage", "--all", "--backend", "rbd0"}, tc.args...)
+		if r := f.volumectl(t, args...); !strings.Contains(r.stderr, tc.hint) {
+			t.Errorf("%v: no hint %q in %s", tc.args, tc.hint, r)
+		}
 	}
 }

@@ -41,6 +41,7 @@ func TestVerbs(t *testing.T) {
 		"image save":          {"image save first --to http://h/x", 0, []string{"false", "http://h/x"}, nil},
 		"reimage":             {"volume reimage first --image file:///x --image-format raw --image-checksum sha256:12", 0, []string{"sha256:12", "raw", "file:///x"}, nil},
 		"extend":              {"volume extend first --size 5", 0, []string{"5 GiB"}, nil},
+		"set bootable":        {"volume set first --bootable", 0, []string{"first", "metadata bootable", "true"}, nil},
 		"set":                 {"volume set first --property k=v --unset-property b", 0, []string{"first", "metadata b", "removed", "metadata k", "v"}, nil},
 		"set a name":          {"volume set first --name other", 0, []string{"other"}, nil},
 		"set nothing":         {"volume set first", 2, nil, []string{"name description property unset-property"}},

@@ -36,6 +36,13 @@ func (s *suite) adopt() {
 			s.Errorf("%s among the images: %v, want %v", v, !want, want)
 		}
 	}
+	for v, want := range map[volume.Ref]int{source: 0, clone: 1, s.cloneOf(s.snapshot(clone), 2): 2} {
+		if depth, err := a.Depth(s.Context(), v); err != nil || depth != want {
+			s.Errorf("depth of %s: %d, %v, want %d", v, depth, err, want)
+		}
+	}
+	_, err = a.Depth(s.Context(), gone)
+	s.want(fault.NotFound, err)
 	asked := []volume.Ref{clone, gone, source}
 	for _, deep := range []bool{false, true} {
 		images, err := a.Survey(s.Context(), asked, deep)
@@ -55,6 +62,8 @@ func (s *suite) adopt() {
 	_, err = a.Images(ctx)
 	s.want(fault.Cancelled, err)
 	_, err = a.Survey(ctx, asked, false)
+	s.want(fault.Cancelled, err)
+	_, err = a.Depth(ctx, clone)
 	s.want(fault.Cancelled, err)
 }
 

@@ -25,6 +25,21 @@ func (d *Driver) Images(ctx context.Context) (refs []volume.Ref, err error) {
 	return refs, nil
 }
 
+// Depth counts.
+func (d *Driver) Depth(ctx context.Context, v volume.Ref) (depth int, err error) {
+	defer fault.Wrap(&err, "depth of %s", v.Name)
+	w, err := d.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer w.mu.Unlock()
+	img, err := w.find(v)
+	if err != nil {
+		return 0, err
+	}
+	return img.depth(), nil
+}
+
 // Survey tells of the images as they were at one moment.
 func (d *Driver) Survey(ctx context.Context, refs []volume.Ref, deep bool) (images []volume.Image, err error) {
 	defer fault.Wrap(&err, "survey %d images", len(refs))

@@ -51,8 +51,11 @@ func (d *Driver) CopyVolume(
 	}
 	for _, s := range source.snapshots {
 		if !gone && slices.Contains(keep, s.name) && img.snapshots[s.name] == nil {
-			img.snapshots[s.name] = &snapshot{of: img, id: w.next(), name: s.name, size: s.size, protected: s.protected}
+			img.snapshots[s.name] = &snapshot{of: img, id: w.next(), name: s.name, size: s.size, protected: s.protected, data: s.data}
 		}
+	}
+	if !gone { // also what an earlier call has begun
+		img.size, img.data = source.size, maps.Clone(source.data)
 	}
 	if progress != nil {
 		progress(100)

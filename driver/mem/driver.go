@@ -77,7 +77,7 @@ func (d *Driver) Stats(ctx context.Context) (volume.Capabilities, error) {
 	}
 	defer w.mu.Unlock()
 	c.PoolName, c.LocationInfo = w.pool, "mem::mem:None:"+w.pool
-	total, free := 1024.0, 1024.0
+	total, free := w.total, w.total
 	if w.full {
 		free = 0
 	}

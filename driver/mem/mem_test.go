@@ -25,6 +25,14 @@ func TestDriver(t *testing.T) {
 	}
 }
 
+func TestBetween(t *testing.T) {
+	drivertest.RunBetween(t, func(*testing.T) (from, to driver.Driver) {
+		here, there := mem.NewWorld(), mem.NewWorld()
+		there.SetPool("other")
+		return mem.New(here), mem.New(there)
+	})
+}
+
 // A second driver on the world finds what the first one left.
 func TestWorldOutlivesItsDrivers(t *testing.T) {
 	w := mem.NewWorld()

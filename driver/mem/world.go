@@ -22,6 +22,7 @@ type World struct {
 	trash    map[string]*image // by id
 	format   int               // of new clones
 	pool     string            // name
+	total    float64           // GiB
 	full     bool
 	down     string // why nothing answers; empty = it answers
 }
@@ -60,7 +61,7 @@ var worlds atomic.Int64
 
 // NewWorld returns an empty world whose clones are of format 2.
 func NewWorld() *World {
-	return &World{number: worlds.Add(1), live: map[string]*image{}, trash: map[string]*image{}, format: 2, pool: "mem"}
+	return &World{number: worlds.Add(1), live: map[string]*image{}, trash: map[string]*image{}, format: 2, pool: "mem", total: 1024}
 }
 
 // SetCloneFormat sets the format of the clones made from now on: with 1 their
@@ -69,6 +70,9 @@ func (w *World) SetCloneFormat(format int) { w.mu.Lock(); defer w.mu.Unlock(); w
 
 // SetPool names the pool, so that two worlds are two places; it is "mem" before.
 func (w *World) SetPool(name string) { w.mu.Lock(); defer w.mu.Unlock(); w.pool = name }
+
+// SetTotal gives the pool a size in GiB, of which it only tells; 1024 before.
+func (w *World) SetTotal(size float64) { w.mu.Lock(); defer w.mu.Unlock(); w.total = size }
 
 // SetFull fills the pool or empties it: while it is full nothing new is made.
 func (w *World) SetFull(full bool) { w.mu.Lock(); defer w.mu.Unlock(); w.full = full }

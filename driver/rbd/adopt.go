@@ -32,6 +32,22 @@ func (d *Driver) Images(ctx context.Context) (refs []volume.Ref, err error) {
 	return refs, err
 }
 
+// Depth opens the image, which opens all that it depends on.
+func (d *Driver) Depth(ctx context.Context, v volume.Ref) (depth int, err error) {
+	defer fault.Wrap(&err, "depth of %s", v.Name)
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	img, err := d.openClone(ctx, d.control, v, rbd.OpenImageReadOnly)
+	if err != nil {
+		return 0, err
+	}
+	defer img.discard()
+	return img.depth()
+}
+
 // Survey reads the headers of the images, several at once.
 func (d *Driver) Survey(ctx context.Context, refs []volume.Ref, deep bool) (images []volume.Image, err error) {
 	defer fault.Wrap(&err, "survey %d images of pool %s", len(refs), d.cfg.Pool)

@@ -10,6 +10,20 @@ import (
 	"github.com/volumed/volumed/internal/testenv"
 )
 
+func TestBetween(t *testing.T) {
+	env := testenv.Ceph(t)
+	for name, format := range map[string]string{"format_1": "1", "format_2": "2"} {
+		t.Run(name, func(t *testing.T) {
+			from, to := config(env, env.NewPool(t)), config(env, env.NewPool(t))
+			from.CloneFormat, to.CloneFormat = format, format
+			from.ImagePools = []string{to.Pool}
+			drivertest.RunBetween(t, func(t *testing.T) (driver.Driver, driver.Driver) {
+				return openDriver(t, from), openDriver(t, to)
+			})
+		})
+	}
+}
+
 func TestDriver(t *testing.T) {
 	env := testenv.Ceph(t)
 	for name, format := range map[string]string{"format_1": "1", "format_2": "2"} {

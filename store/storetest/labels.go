@@ -25,7 +25,7 @@ func testLabels(t *testing.T, url string) {
 		return tx.InsertSnapshot(&s)
 	})
 	for _, metadata := range []map[string]string{{"a": "1", "ü": "\"'"}, nil} {
-		v.Name, v.Description, v.Metadata = "new", "", metadata
+		v.Name, v.Description, v.Metadata, v.Bootable = "new", "", metadata, metadata != nil
 		s.Name, s.Description, s.Metadata = "", "other", metadata
 		write(t, db, fence, func(tx operation.Tx) error {
 			other, another := v, s
