@@ -133,7 +133,7 @@ func (w *Worker) takeAlong(tx operation.Tx, op *volume.Operation, m *migration) 
 
 // reserveCopy finds that nobody has the name at the destination, and writes that down:
 // from then on an image of that name there is the copy.
-func (w *Worker) reserveCopy(ctx context.Context, _ *operation.Task, m *migration) error {
+func (w *Worker) reserveCopy(ctx context.Context, t *operation.Task, m *migration) error {
 	if err := w.onlyOurs(ctx, m); err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (w *Worker) reserveCopy(ctx context.Context, _ *operation.Task, m *migratio
 	if err != nil || v.MigrationStatus == volume.Migrating || m.Dest.Same {
 		return err
 	}
-	err = w.withNeighbour(ctx, m.Dest, func(to driver.Driver) error {
+	err = w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
 		return vacant(ctx, to, m.Name)
 	})
 	if err != nil {
@@ -194,7 +194,7 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 	if m.Dest.Same {
 		return w.configure(ctx, m.Image, m.Settings)
 	}
-	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) (err error) {
+	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
 		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, t.Progress, func(p driver.Progress) (err error) {
 			m.copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, p)
@@ -221,7 +221,7 @@ func (w *Worker) leaveImage(ctx context.Context, _ *operation.Task, m *migration
 }
 
 // stayHere takes everything back: first the old image, then the copy.
-func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, _ error) error {
+func (w *Worker) stayHere(ctx context.Context, t *operation.Task, m *migration, _ error) error {
 	if err := w.confirm(ctx); err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, 
 	if err := w.driver.UndeleteVolume(ctx, m.Image); err != nil {
 		return err // then the copy may be all that there is
 	}
-	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) error {
+	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
 		copier, _ := driver.As[driver.Copier](to)
 		return unlessOpen(copier.RemoveCopy(ctx, m.Name))
 	})
@@ -243,6 +243,7 @@ func (w *Worker) stayHere(ctx context.Context, _ *operation.Task, m *migration, 
 
 // finishMigrate hands the volume over, with what was left of it to be purged here.
 func (w *Worker) finishMigrate(tx operation.Tx, t *operation.Task, m *migration, err error) error {
+	w.owed.settle(t.Operation().ID)
 	v, lost := tx.Volume(m.VolumeID)
 	if lost != nil {
 		return lost

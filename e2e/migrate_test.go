@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ceph/go-ceph/rbd"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/volumed/volumed/internal/testenv"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
+)
+
+// apart is a service whose first backend is on the cluster that all tests share, and
+// whose second one is on a cluster of its own.
+type apart struct {
+	*faulty
+	there    *testenv.CephEnv
+	from, to *pool
+}
+
+func newApart(t *testing.T) *apart {
+	t.Helper()
+	here, there := testenv.Ceph(t), testenv.OwnCeph(t)
+	s := newService(t, options{
+		pools: []string{here.NewPool(t), "volumes"}, defaults: "report_interval = 1\nservice_down_time = 10\n",
+		sections: "[launcher]\nrestart_burst = 100\n",
+	})
+	s.onCluster(1, there)
+	s.ceph = here
+	a := &apart{faulty: &faulty{service: s}, there: there, from: openPool(t, here, s.pools[0]), to: openPool(t, there, "volumes")}
+	s.start()
+	s.ready()
+	a.pid = s.worker(0)
+	return a
+}
+
+// filled returns a volume of 2 GiB with two snapshots, each with other data, and holes.
+func (a *apart) filled() (v volume.Volume, snapshots []volume.Snapshot) {
+	a.t.Helper()
+	v = a.createVolume(rpc.CreateVolumeRequest{Size: 2})
+	random := rand.New(rand.NewPCG(7, 7))
+	for n := range 3 {
+		a.from.change(a.t, v.ID, func(img *rbd.Image) error { return scatter(img, random) })
+		if n < 2 {
+			snapshots = append(snapshots, a.createSnapshot(v.ID))
+		}
+	}
+	return v, snapshots
+}
+
+// scatter writes data and zeros all over an image, and discards some.
+func scatter(img *rbd.Image, random *rand.Rand) error {
+	data := make([]byte, 4<<20)
+	for range 60 {
+		at := random.Int64N(2<<30-int64(len(data))) &^ 511
+		for i := 0; i < len(data); i += 8 {
+			n := random.Uint64()
+			for b := range 8 {
+				data[i+b] = byte(n >> (8 * b))
+			}
+		}
+		_, err := img.WriteAt(data, at)
+		if err == nil {
+			at = random.Int64N(2<<30-(32<<20)) &^ (1<<22 - 1)
+			_, err = img.Discard(uint64(at), 8<<20)
+		}
+		if err == nil {
+			_, err = img.WriteAt(make([]byte, 1<<20), at+(16<<20))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sums returns a checksum of the whole volume, at each of its snapshots and now.
+func (p *pool) sums(t *testing.T, volumeID string) map[string]string {
+	t.Helper()
+	sums := map[string]string{}
+	for _, name := range append(p.inspect(t, volumeID).snapshots, rbd.NoSnapshot) {
+		img, err := rbd.OpenImageReadOnly(p.io, "volume-"+volumeID, name)
+		if err != nil {
+			t.Fatalf("open %s@%s: %v", volumeID, name, err)
+		}
+		size, err := img.GetSize()
+		hash := sha256.New()
+		if err == nil {
+			_, err = io.CopyBuffer(hash, io.NewSectionReader(img, 0, int64(size)), make([]byte, 8<<20))
+		}
+		if err := errors.Join(err, img.Close()); err != nil {
+			t.Fatalf("read %s@%s: %v", volumeID, name, err)
+		}
+		sums[name] = fmt.Sprintf("%d bytes %x", size, hash.Sum(nil))
+	}
+	return sums
+}
+
+// stored returns how many objects hold the data of an image.
+func (p *pool) stored(t *testing.T, imageID string) int {
+	t.Helper()
+	return len(p.objects(t, "rbd_data."+imageID+"."))
+}
+
+// migrate asks for the migration to the other cluster.
+func (a *apart) migrate(id string) pending {
+	a.t.Helper()
+	return a.ask("migrate", func(o rpc.CallOptions) (*volume.Operation, error) {
+		r, err := a.client.MigrateVolume(a.t.Context(), a.backend(0), rpc.MigrateVolumeRequest{VolumeID: id, Host: a.backend(1)}, o)
+		return r.Operation, err
+	})
+}
+
+// copying waits until a part of the copy is made.
+func (a *apart) copying(p pending) {
+	a.t.Helper()
+	a.eventually("the copy has begun", func() error {
+		op := a.operation(p.id)
+		if op.Status.Terminal() {
+			a.t.Fatalf("it has ended: %s, %+v", op.Status, op.Error)
+		}
+		if op.Progress == 0 {
+			return fmt.Errorf("%s, %s %s", op.Status, op.Step, op.Reason)
+		}
+		return nil
+	})
+}
+
+// moved checks that the volume is at the other cluster, as it was, and nowhere else.
+func (a *apart) moved(v volume.Volume, before map[string]string, objects int) {
+	t := a.t
+	t.Helper()
+	a.quiet()
+	now := a.shown(v.ID)
+	if now.Host != a.backend(1)+"#volumes" || now.Status != volume.Available || now.MigrationStatus != volume.MigrationSuccess {
+		t.Errorf("the row is %+v", now)
+	}
+	if id := a.to.images(t)["volume-"+v.ID]; id != now.ImageID {
+		t.Errorf("the image is %s, the row says %s", id, now.ImageID)
+	}
+	if diff := cmp.Diff(before, a.to.sums(t, v.ID)); diff != "" {
+		t.Errorf("checksums (-here +there):\n%s", diff)
+	}
+	if n := a.to.stored(t, now.ImageID); n == 0 || n > objects {
+		t.Errorf("%d objects became %d", objects, n)
+	}
+	if left := a.from.existing(t, a.from.objects(t, "rbd_id.", "rbd_header.", "rbd_data.")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if left := a.from.trash(t); len(left) > 0 {
+		t.Errorf("left in the trash: %v", left)
+	}
+	for i := range 2 {
+		a.command(0, "", "audit", "--backend", fmt.Sprintf("rbd%d", i), "--deep")
+	}
+}
+
+// A volume moves to another cluster with its snapshots, to the bit, though its worker is
+// killed in the middle: the next one shuts the dead out of both clusters, and goes on
+// with the same copy.
+func TestMigrateToAnotherCluster(t *testing.T) {
+	t.Parallel()
+	a := newApart(t)
+	v, snapshots := a.filled()
+	before, objects := a.from.sums(t, v.ID), a.from.stored(t, v.ImageID)
+	op := a.migrate(v.ID)
+	a.copying(op)
+	killed := time.Now()
+	if err := syscall.Kill(a.pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	copied := a.to.images(t)["volume-"+v.ID]
+	watchers := a.to.inspect(t, v.ID).watchers
+	a.done([]pending{op})
+	t.Logf("it had ended %s after the kill", time.Since(killed).Round(10*time.Millisecond))
+	a.moved(v, before, objects)
+	if now := a.shown(v.ID); now.ImageID != copied {
+		t.Errorf("the copy was begun anew: %s, then %s", copied, now.ImageID)
+	}
+	blocked := a.there.Ceph(t, "osd", "blocklist", "ls")
+	for _, addr := range watchers {
+		if !strings.Contains(blocked, addr) {
+			t.Errorf("%s, which had the copy open, is not shut out of its cluster: %s", addr, blocked)
+		}
+	}
+	// It is whole: its new service can do with it what the old one could.
+	reply, err := a.client.CreateVolume(t.Context(), a.backend(1), rpc.CreateVolumeRequest{SnapshotID: snapshots[0].ID}, wait)
+	a.succeeded("create_volume", reply.Operation, err)
+	for _, id := range []string{reply.Volume.ID, v.ID} {
+		deleted, err := a.client.DeleteVolume(t.Context(), a.backend(1), rpc.DeleteVolumeRequest{VolumeID: id, Cascade: true}, wait)
+		a.succeeded("delete_volume", deleted.Operation, err)
+	}
+	a.quiet()
+	if left := a.to.existing(t, a.to.objects(t, "rbd_id.", "rbd_header.", "rbd_data.")); len(left) > 0 {
+		t.Errorf("left at the destination: %v", left)
+	}
+}
