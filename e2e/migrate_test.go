@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,6 +136,34 @@ func (a *apart) copying(p pending) {
 	})
 }
 
+// opened returns an error unless the copy is open, and by nobody of those.
+func (a *apart) opened(id string, before []string) error {
+	a.t.Helper()
+	now := a.to.inspect(a.t, id).watchers
+	for _, addr := range before {
+		if slices.Contains(now, addr) {
+			return fmt.Errorf("%s has it open", addr)
+		}
+	}
+	if len(now) == 0 {
+		return errors.New("nobody has it open")
+	}
+	return nil
+}
+
+// ends waits until the operation has ended so.
+func (a *apart) ends(p pending, status volume.OperationStatus) volume.Operation {
+	a.t.Helper()
+	op := a.operation(p.id)
+	for last := range a.client.Watch(a.t.Context(), p.id) {
+		op = last
+	}
+	if op.Status != status {
+		a.t.Errorf("the migration is %s: %+v, %s", op.Status, op.Error, op.Reason)
+	}
+	return op
+}
+
 // moved checks that the volume is at the other cluster, as it was, and nowhere else.
 func (a *apart) moved(v volume.Volume, before map[string]string, objects int) {
 	t := a.t
@@ -180,8 +209,18 @@ func TestMigrateToAnotherCluster(t *testing.T) {
 	}
 	copied := a.to.images(t)["volume-"+v.ID]
 	watchers := a.to.inspect(t, v.ID).watchers
-	a.done([]pending{op})
-	t.Logf("it had ended %s after the kill", time.Since(killed).Round(10*time.Millisecond))
+	a.eventually("the copy is gone on with", func() error {
+		if a.worker(0) == a.pid || a.operation(op.id).Status == volume.Queued {
+			return errors.New("it is not")
+		}
+		return a.opened(v.ID, watchers)
+	})
+	took := time.Since(killed)
+	t.Logf("the next process had the copy open %s after the kill", took.Round(10*time.Millisecond))
+	if took > doneWithin { // the cluster keeps a watch of the dead for 30 s
+		t.Error("that took too long")
+	}
+	a.ends(op, volume.Succeeded)
 	a.moved(v, before, objects)
 	if now := a.shown(v.ID); now.ImageID != copied {
 		t.Errorf("the copy was begun anew: %s, then %s", copied, now.ImageID)
@@ -202,5 +241,67 @@ func TestMigrateToAnotherCluster(t *testing.T) {
 	a.quiet()
 	if left := a.to.existing(t, a.to.objects(t, "rbd_id.", "rbd_header.", "rbd_data.")); len(left) > 0 {
 		t.Errorf("left at the destination: %v", left)
+	}
+}
+
+// While the other cluster hangs in the middle, the migration says so; everything else of
+// the service goes on. When it is back the migration goes on, or, cancelled meanwhile,
+// leaves everything as it was.
+func TestMigrateToAClusterThatHangs(t *testing.T) {
+	t.Parallel()
+	a := newApart(t)
+	v, _ := a.filled()
+	before, objects := a.from.sums(t, v.ID), a.from.stored(t, v.ImageID)
+	hang := func(during func(op pending)) (op pending) {
+		op = a.migrate(v.ID)
+		a.copying(op)
+		longest := a.heartbeats()
+		a.there.Signal(t, "osd", syscall.SIGSTOP)
+		defer a.there.Signal(t, "osd", syscall.SIGCONT)
+		op.at = time.Now()
+		a.held("OSDs", []pending{op})
+		over := time.After(faultLasts)
+		for waiting := true; waiting; {
+			begun := time.Now()
+			w := a.createVolume(rpc.CreateVolumeRequest{Size: 1})
+			a.deleteVolume(w.ID)
+			if took := time.Since(begun); took > 5*time.Second {
+				t.Errorf("a create and a delete took %s meanwhile", took)
+			}
+			select {
+			case <-over:
+				waiting = false
+			default:
+			}
+		}
+		if row := a.row(0); row.Phase != volume.Ready {
+			t.Errorf("the service is %s: %s", row.Phase, row.Reason)
+		}
+		if gap := longest(); gap > 3*time.Second {
+			t.Errorf("longest gap between heartbeats is %s at an interval of 1 s", gap)
+		}
+		during(op)
+		return op
+	}
+
+	cancelled := hang(func(op pending) {
+		if _, err := a.client.CancelOperation(t.Context(), a.backend(0), rpc.OperationRequest{OperationID: op.id}, rpc.CallOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	a.ends(cancelled, volume.Cancelled)
+	if now := a.shown(v.ID); now.Status != volume.Available || now.Host != v.Host || now.ImageID != v.ImageID {
+		t.Errorf("after the cancel the row is %+v", now)
+	}
+	if diff := cmp.Diff(before, a.from.sums(t, v.ID)); diff != "" {
+		t.Errorf("after the cancel (-before +after):\n%s", diff)
+	}
+	if left := a.to.images(t); len(left) > 0 {
+		t.Errorf("after the cancel there are %v", left)
+	}
+	a.ends(hang(func(pending) {}), volume.Succeeded)
+	a.moved(v, before, objects)
+	if pid := a.worker(0); pid != a.pid {
+		t.Errorf("the worker is another process: %d, then %d", a.pid, pid)
 	}
 }

@@ -48,6 +48,7 @@ func (w *Worker) migrateVolume() operation.Method[migration] {
 		Steps: []operation.Step[migration]{
 			{Name: "reserve", Run: w.reserveCopy},
 			{Name: "copy", Interruptible: true, Run: w.copyVolume},
+			{Name: "verify", Interruptible: true, When: func(m *migration) bool { return m.Verify && !m.Dest.Same }, Run: w.verifyCopy},
 			{Name: "trash", Run: w.leaveImage},
 		},
 		Undo: w.stayHere, Finish: w.finishMigrate,
@@ -83,6 +84,9 @@ func (w *Worker) chooseDestination(tx operation.Tx, m *migration, v *volume.Volu
 	}
 	if _, able := driver.As[driver.Copier](w.driver); !able {
 		return fault.New(fault.Unsupported, "the driver of %s copies no volumes to other backends", w.cfg.Host)
+	}
+	if _, able := driver.As[driver.Comparer](w.driver); m.Verify && !able {
+		return fault.New(fault.Unsupported, "the driver of %s cannot compare a copy", w.cfg.Host).WithField("verify")
 	}
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).
@@ -196,7 +200,7 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 	}
 	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
-		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, t.Progress, func(p driver.Progress) (err error) {
+		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, m.progress(t, 0), func(p driver.Progress) (err error) {
 			m.copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, p)
 			return err
 		})
@@ -207,6 +211,25 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 			return conf.ConfigureVolume(ctx, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
 		}
 		return nil
+	})
+}
+
+// progress is that of the operation: where the copy is verified, copy and comparison are
+// a half each.
+func (m *migration) progress(t *operation.Task, half int) driver.Progress {
+	if !m.Verify {
+		return t.Progress
+	}
+	return func(percent int) { t.Progress((half*100 + percent) / 2) }
+}
+
+// verifyCopy compares the copy with the volume.
+func (w *Worker) verifyCopy(ctx context.Context, t *operation.Task, m *migration) error {
+	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
+		return driver.Surround(ctx, w.driver, "CompareCopy", m.Image.Name, m.progress(t, 1), func(p driver.Progress) error {
+			comparer, _ := driver.As[driver.Comparer](w.driver)
+			return comparer.CompareCopy(ctx, m.Image, m.Keep, to, m.Name, p)
+		})
 	})
 }
 

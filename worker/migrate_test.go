@@ -1,8 +1,10 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/volumed/volumed/driver"
@@ -17,6 +19,9 @@ type neighbourhood struct {
 	*site        // the one that volumes leave
 	there  *site // the one that they go to
 	leaves *process
+	// spoil is run when this many connections from the one to the other have been made.
+	connections, spoilAt atomic.Int64
+	spoil                func()
 }
 
 func newNeighbourhood(t *testing.T) *neighbourhood {
@@ -29,6 +34,9 @@ func newNeighbourhood(t *testing.T) *neighbourhood {
 	n.leaves.deps.OpenNeighbour = func(_ context.Context, host string) (driver.Driver, error) {
 		if host != "node1@mem1#pool2" {
 			t.Errorf("connects to %s", host)
+		}
+		if n.connections.Add(1) == n.spoilAt.Load() {
+			n.spoil()
 		}
 		return mem.New(other.world), nil
 	}
@@ -162,4 +170,37 @@ func TestRetypeMoves(t *testing.T) {
 		}
 	}
 	n.there.settings(v, map[string]int64{"read_iops_sec": 7})
+}
+
+// A copy that is asked to be verified and differs is removed, and the volume stays; one
+// that does not differ is taken.
+func TestMigrateVerifies(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	n.snapshot(v)
+	n.spoil = func() {
+		data := bytes.Repeat([]byte{1}, 4096)
+		if err := mem.New(n.there.world).WriteVolume(t.Context(), volume.Ref{Name: image(v)}, bytes.NewReader(data), int64(len(data)), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	migrate := func() error {
+		_, err := n.MigrateVolume(t.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host, Verify: true}, wait())
+		return err
+	}
+	n.spoilAt.Store(3) // after the look at the name, and the copy
+	_ = wantKind(t, migrate(), fault.Internal, "")
+	if now := must[volume.Volume](t)(n.db.Volume(t.Context(), v.ID)); now.Host != v.Host || now.Status != volume.Available {
+		t.Errorf("after a copy that differs: %+v", now)
+	}
+	if there := n.there.world.Images(); len(there) != 0 || !slices.Equal(n.world.Images(), []string{image(v)}) {
+		t.Errorf("here are %v, there %v", n.world.Images(), there)
+	}
+	if err := migrate(); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(n.there.world.Images(), []string{image(v)}) {
+		t.Errorf("there are %v", n.there.world.Images())
+	}
 }
