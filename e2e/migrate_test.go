@@ -113,10 +113,11 @@ func (p *pool) stored(t *testing.T, imageID string) int {
 }
 
 // migrate asks for the migration to the other cluster.
-func (a *apart) migrate(id string) pending {
+func (a *apart) migrate(id string, verify bool) pending {
 	a.t.Helper()
 	return a.ask("migrate", func(o rpc.CallOptions) (*volume.Operation, error) {
-		r, err := a.client.MigrateVolume(a.t.Context(), a.backend(0), rpc.MigrateVolumeRequest{VolumeID: id, Host: a.backend(1)}, o)
+		req := rpc.MigrateVolumeRequest{VolumeID: id, Host: a.backend(1), Verify: verify}
+		r, err := a.client.MigrateVolume(a.t.Context(), a.backend(0), req, o)
 		return r.Operation, err
 	})
 }
@@ -201,7 +202,7 @@ func TestMigrateToAnotherCluster(t *testing.T) {
 	a := newApart(t)
 	v, snapshots := a.filled()
 	before, objects := a.from.sums(t, v.ID), a.from.stored(t, v.ImageID)
-	op := a.migrate(v.ID)
+	op := a.migrate(v.ID, true)
 	a.copying(op)
 	killed := time.Now()
 	if err := syscall.Kill(a.pid, syscall.SIGKILL); err != nil {
@@ -245,15 +246,15 @@ func TestMigrateToAnotherCluster(t *testing.T) {
 }
 
 // While the other cluster hangs in the middle, the migration says so; everything else of
-// the service goes on. When it is back the migration goes on, or, cancelled meanwhile,
-// leaves everything as it was.
+// the service goes on. When it is back the migration goes on, also if the worker was
+// killed meanwhile, or, cancelled, leaves everything as it was.
 func TestMigrateToAClusterThatHangs(t *testing.T) {
 	t.Parallel()
 	a := newApart(t)
 	v, _ := a.filled()
 	before, objects := a.from.sums(t, v.ID), a.from.stored(t, v.ImageID)
 	hang := func(during func(op pending)) (op pending) {
-		op = a.migrate(v.ID)
+		op = a.migrate(v.ID, false)
 		a.copying(op)
 		longest := a.heartbeats()
 		a.there.Signal(t, "osd", syscall.SIGSTOP)
@@ -299,9 +300,21 @@ func TestMigrateToAClusterThatHangs(t *testing.T) {
 	if left := a.to.images(t); len(left) > 0 {
 		t.Errorf("after the cancel there are %v", left)
 	}
-	a.ends(hang(func(pending) {}), volume.Succeeded)
-	a.moved(v, before, objects)
 	if pid := a.worker(0); pid != a.pid {
 		t.Errorf("the worker is another process: %d, then %d", a.pid, pid)
 	}
+	killed := hang(func(op pending) {
+		if err := syscall.Kill(a.pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		a.eventually("the next process says why it waits", func() error {
+			if now := a.operation(op.id); a.worker(0) == a.pid || now.Attempt < 2 || now.Status != volume.Waiting || now.Reason == "" {
+				return fmt.Errorf("%s, attempt %d, %q", now.Status, now.Attempt, now.Reason)
+			}
+			return nil
+		})
+		a.deleteVolume(a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID)
+	})
+	a.ends(killed, volume.Succeeded)
+	a.moved(v, before, objects)
 }

@@ -102,7 +102,7 @@ func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, dest dest
 	if err := w.beat(ctx); err != nil { // whoever comes after us must know what else to fence
 		return err
 	}
-	if err := w.fenceThere(ctx, t, to); err != nil {
+	if err := w.fenceThere(ctx, t.Operation().ID, to); err != nil {
 		return err
 	}
 	return w.watched(ctx, t, to, work)
@@ -114,6 +114,11 @@ func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, dest dest
 func (w *Worker) watched(ctx context.Context, t *operation.Task, to driver.Driver, work func(ctx context.Context, to driver.Driver) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
+	defer func() {
+		stop(nil)
+		watch.Wait()
+		t.Stall(nil)
+	}()
 	watch.Go(func() {
 		tick := time.NewTicker(lookAgain)
 		defer tick.Stop()
@@ -134,11 +139,7 @@ func (w *Worker) watched(ctx context.Context, t *operation.Task, to driver.Drive
 		}
 	})
 	err := work(ctx, to)
-	lost := context.Cause(ctx)
-	stop(nil)
-	watch.Wait()
-	t.Stall(nil)
-	if err != nil && errors.Is(lost, driver.ErrShutOut) {
+	if lost := context.Cause(ctx); err != nil && errors.Is(lost, driver.ErrShutOut) {
 		return lost
 	}
 	return err

@@ -7,7 +7,6 @@ import (
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/internal/crashpoint"
-	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -95,11 +94,10 @@ func (w *Worker) owe(ops []volume.Operation) {
 	}
 }
 
-// fenceThere shuts the connections of the process before out of another cluster. A
-// process that was only silent may come back and write on into the copy, which is
+// fenceThere shuts the connections of the process before out of another cluster, for
+// an operation that had some there. A process that was only silent may come back and write on into the copy, which is
 // somebody's volume by then: so there it is more than a matter of speed.
-func (w *Worker) fenceThere(ctx context.Context, t *operation.Task, to driver.Driver) error {
-	id := t.Operation().ID
+func (w *Worker) fenceThere(ctx context.Context, id string, to driver.Driver) error {
 	fencer, able := driver.As[driver.Fencer](to)
 	if !able || !w.owed.has(id) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -22,6 +23,8 @@ type neighbourhood struct {
 	// spoil is run when this many connections from the one to the other have been made.
 	connections, spoilAt atomic.Int64
 	spoil                func()
+	// From this connection on they lead elsewhere; 0 for never.
+	astrayFrom atomic.Int64
 }
 
 func newNeighbourhood(t *testing.T) *neighbourhood {
@@ -37,6 +40,9 @@ func newNeighbourhood(t *testing.T) *neighbourhood {
 		}
 		if n.connections.Add(1) == n.spoilAt.Load() {
 			n.spoil()
+		}
+		if from := n.astrayFrom.Load(); from > 0 && n.connections.Load() >= from {
+			return mem.New(s.world), nil
 		}
 		return mem.New(other.world), nil
 	}
@@ -202,5 +208,24 @@ func TestMigrateVerifies(t *testing.T) {
 	}
 	if !slices.Equal(n.there.world.Images(), []string{image(v)}) {
 		t.Errorf("there are %v", n.there.world.Images())
+	}
+}
+
+// A destination that is gone for good keeps nobody from the volume: once what is known of
+// it leads elsewhere, the migration fails and says what may be left there.
+func TestMigrateToWhatIsGone(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	n.astrayFrom.Store(2) // after the look at the name
+	_, err := n.migrate(v)
+	if f := wantKind(t, err, fault.Conflict, ""); !strings.Contains(f.Message, "could not be undone") {
+		t.Errorf("%v", err)
+	}
+	if now := must[volume.Volume](t)(n.db.Volume(t.Context(), v.ID)); now.Host != v.Host || now.Status != volume.Available || now.MigrationStatus != volume.MigrationError {
+		t.Errorf("the row is %+v", now)
+	}
+	if !slices.Equal(n.world.Images(), []string{image(v)}) {
+		t.Errorf("here are %v", n.world.Images())
 	}
 }
