@@ -44,11 +44,11 @@ func newApart(t *testing.T) *apart {
 	return a
 }
 
-// filled returns a volume of 2 GiB with two snapshots, each with other data, and holes.
+// filled returns a volume of 1 GiB with two snapshots, each with other data, and holes.
 func (a *apart) filled() (v volume.Volume, snapshots []volume.Snapshot) {
 	a.t.Helper()
-	v = a.createVolume(rpc.CreateVolumeRequest{Size: 2})
-	random := rand.New(rand.NewPCG(7, 7))
+	v = a.createVolume(rpc.CreateVolumeRequest{Size: 1})
+	random := rand.NewChaCha8([32]byte{7})
 	for n := range 3 {
 		a.from.change(a.t, v.ID, func(img *rbd.Image) error { return scatter(img, random) })
 		if n < 2 {
@@ -58,24 +58,21 @@ func (a *apart) filled() (v volume.Volume, snapshots []volume.Snapshot) {
 	return v, snapshots
 }
 
-// scatter writes data and zeros all over an image, and discards some.
-func scatter(img *rbd.Image, random *rand.Rand) error {
-	data := make([]byte, 4<<20)
-	for range 60 {
-		at := random.Int64N(2<<30-int64(len(data))) &^ 511
-		for i := 0; i < len(data); i += 8 {
-			n := random.Uint64()
-			for b := range 8 {
-				data[i+b] = byte(n >> (8 * b))
-			}
-		}
-		_, err := img.WriteAt(data, at)
+// scatter writes data and zeros all over an image of 1 GiB, and discards some.
+func scatter(img *rbd.Image, source *rand.ChaCha8) error {
+	const object = 4 << 20
+	data, random := make([]byte, object), rand.New(source)
+	for range 40 {
+		_, err := source.Read(data)
 		if err == nil {
-			at = random.Int64N(2<<30-(32<<20)) &^ (1<<22 - 1)
-			_, err = img.Discard(uint64(at), 8<<20)
+			_, err = img.WriteAt(data, random.Int64N(1<<30-object)&^511)
+		}
+		at := random.Int64N(1<<30/object-8) * object
+		if err == nil {
+			_, err = img.Discard(uint64(at), 2*object)
 		}
 		if err == nil {
-			_, err = img.WriteAt(make([]byte, 1<<20), at+(16<<20))
+			_, err = img.WriteAt(make([]byte, object/4), at+4*object)
 		}
 		if err != nil {
 			return err
