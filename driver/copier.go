@@ -26,3 +26,14 @@ type Copier interface {
 	// Place tells where volumes are: the id of the cluster and the pool.
 	Place() (cluster, pool string)
 }
+
+// Comparer is a Copier that can tell whether a copy is one.
+type Comparer interface {
+	// CompareCopy reads the volume and what CopyVolume has made of it, at each of the
+	// snapshots in keep and as they are now, and compares them. It takes as long as the
+	// reading of both, at each snapshot. Nobody may write to either meanwhile. A volume
+	// that is in the trash has been compared before, which is success. A cancelled ctx
+	// interrupts it within seconds, with the kind Cancelled. Kind: Internal for a copy
+	// that differs, with where.
+	CompareCopy(ctx context.Context, v volume.Ref, keep []string, to Driver, name string, progress Progress) error
+}

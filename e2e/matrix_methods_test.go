@@ -224,7 +224,7 @@ var methods = map[string]method{
 			v := a.createVolume(rpc.CreateVolumeRequest{Size: 2, VolumeType: a.kind(limited)})
 			a.pool.write(a.t, v.ID)
 			a.createSnapshot(v.ID)
-			req := rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: a.backend(1)}
+			req := rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: a.backend(1), Verify: true}
 			return func(o rpc.CallOptions) (*volume.Operation, error) {
 				reply, err := a.client.MigrateVolume(a.group.Context(), a.backend(0), req, o)
 				return reply.Operation, err

@@ -59,6 +59,36 @@ func (e *Engine) Stall(cause error) {
 	}
 }
 
+// Stall notes that something else than the backend of the service, which the present
+// step uses, does not answer, and why, or, with nil, that it answers again. It has the
+// effects of Engine.Stall on this operation only, and is repeated as that is.
+func (t *Task) Stall(cause error) {
+	last := t.stalled.Load()
+	switch {
+	case cause != nil:
+		f := fault.Of(cause)
+		s := &stall{reason: f.Message, hint: f.Hint, since: time.Now()}
+		if last != nil {
+			s.since = last.since
+		}
+		t.stalled.Store(s)
+		t.suspend()
+	case last != nil:
+		t.stalled.Store(nil)
+		if t.engine.stalled.Load() == nil {
+			t.resume()
+		}
+	}
+}
+
+// outage is what the task is held up by: nil while everything answers.
+func (t *Task) outage() *stall {
+	if s := t.engine.stalled.Load(); s != nil {
+		return s
+	}
+	return t.stalled.Load()
+}
+
 // Late reports whether any step, or wait for a slot, has taken longer than
 // tellAfter: whether it is worth asking if the backend answers.
 func (e *Engine) Late() bool {
@@ -133,7 +163,7 @@ func (t *Task) late() {
 func (t *Task) suspend() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, status := t.engine.stalled.Load(), t.op.Status
+	s, status := t.outage(), t.op.Status
 	switch {
 	case s == nil:
 		return
@@ -182,7 +212,7 @@ func (t *Task) release() {
 // outage holds up already: its call will hang as the last one did, and until it
 // does not the operation is waiting. t.mu is held.
 func (t *Task) stillHeld() bool {
-	if t.engine.stalled.Load() == nil || t.holdup.was == "" && !t.holdup.unanswered {
+	if t.outage() == nil || t.holdup.was == "" && !t.holdup.unanswered {
 		return false
 	}
 	t.holdup.was = volume.Running

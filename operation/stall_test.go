@@ -72,6 +72,44 @@ func TestStall(t *testing.T) {
 	})
 }
 
+// What one step uses besides the backend, and does not answer, holds up its operation
+// only; it is running again when that is back.
+func TestStallOfOneOperation(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		silence, back, end := newGate(), newGate(), newGate()
+		w.know(shared("copy", step("copy", func(_ context.Context, t *Task, _ *args) error {
+			<-silence.opened
+			t.Stall(silent)
+			<-back.opened
+			t.Stall(nil)
+			<-end.opened
+			return nil
+		})), making("make", end.step("make")))
+		e := w.process()
+		op, other := w.submit(e, "copy", args{VolumeID: "v"}), w.submit(e, "make", args{})
+		pass(2 * tellAfter)
+		w.is(op.ID, volume.Running)
+		silence.open()
+		pass(time.Second)
+		if is := w.is(op.ID, volume.Waiting); is.Reason != silent.Message || is.Hint != silent.Hint || is.NextTry.IsZero() {
+			t.Errorf("waits as %+v", is)
+		}
+		w.is(other.ID, volume.Running)
+		e.Stall(silent) // the backend of the service as well: its end is not the end of both
+		back.open()
+		pass(time.Second)
+		w.is(op.ID, volume.Waiting)
+		e.Stall(nil)
+		pass(time.Second)
+		if is := w.is(op.ID, volume.Running); is.Reason != "" {
+			t.Errorf("runs with the reason %q", is.Reason)
+		}
+		end.open()
+		w.ends(e, op.ID, volume.Succeeded)
+		w.ends(e, other.ID, volume.Succeeded)
+	})
+}
+
 // What gives signs of life is not held up, whatever the backend is said to do.
 func TestStallSparesWhatIsAlive(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,6 +28,8 @@ type Task struct {
 	expire context.CancelFunc
 	done   chan struct{} // closed when the task has left the engine
 	woken  chan struct{} // holds one token: try again now
+
+	stalled atomic.Pointer[stall] // what the task alone is held up by; nil for nothing
 
 	// These belong to the goroutine that runs the task.
 	recovered bool

@@ -13,6 +13,9 @@ type MigrateVolumeRequest struct {
 	// NewType is the id or the name of a type that the volume gets there; empty keeps
 	// the one that it has.
 	NewType string `json:"new_type,omitempty"`
+	// Verify has the copy read back and compared with the volume, at each snapshot, before
+	// the volume leaves: it costs about as much time as the copy once more for each.
+	Verify bool `json:"verify,omitempty"`
 }
 
 // MigrateVolume moves a volume of the service to another.

@@ -2,11 +2,14 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
@@ -72,19 +75,23 @@ func clusterIn(location string) string {
 	return fields[len(fields)-3]
 }
 
-// withNeighbour connects to the backend of the destination, and runs work on it.
-func (w *Worker) withNeighbour(ctx context.Context, dest destination, work func(to driver.Driver) error) (err error) {
+// withNeighbour connects to the backend of the destination, and runs work on it. While
+// that backend does not answer, the operation says so.
+func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, dest destination, work func(ctx context.Context, to driver.Driver) error) (err error) {
 	to, err := w.deps.OpenNeighbour(ctx, dest.Host)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if cerr := to.Close(); err == nil {
-			err = cerr
-		}
-		w.neighbours.forget(to)
-	}()
 	w.neighbours.add(to)
+	defer func() {
+		closed := to.Close()
+		if closed == nil { // else calls hang in it, and it stays open as long as this process lives
+			w.neighbours.forget(to)
+		}
+		if err == nil {
+			err = closed
+		}
+	}()
 	copier, err := driver.Ability[driver.Copier](to, "take copies of volumes")
 	if err != nil {
 		return err
@@ -97,5 +104,45 @@ func (w *Worker) withNeighbour(ctx context.Context, dest destination, work func(
 	if err := w.beat(ctx); err != nil { // whoever comes after us must know what else to fence
 		return err
 	}
-	return work(to)
+	if err := w.fenceThere(ctx, t.Operation().ID, to); err != nil {
+		return err
+	}
+	return w.watched(ctx, t, to, work)
+}
+
+// watched runs work, and asks the backend meanwhile whether it answers. While it does
+// not, the operation is waiting and says why; calls that hang go on when it is back.
+// A connection that is lost for good ends the work, for another try.
+func (w *Worker) watched(ctx context.Context, t *operation.Task, to driver.Driver, work func(ctx context.Context, to driver.Driver) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer func() {
+		stop(nil)
+		watch.Wait()
+		t.Stall(nil)
+	}()
+	watch.Go(func() {
+		tick := time.NewTicker(lookAgain)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			err := to.Ping(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			t.Stall(err)
+			if errors.Is(err, driver.ErrShutOut) {
+				stop(err)
+			}
+		}
+	})
+	err := work(ctx, to)
+	if lost := context.Cause(ctx); err != nil && errors.Is(lost, driver.ErrShutOut) {
+		return lost
+	}
+	return err
 }

@@ -2,9 +2,13 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
+	"sync"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/internal/crashpoint"
+	"github.com/volumed/volumed/rpc"
+	"github.com/volumed/volumed/volume"
 )
 
 // fencePredecessor shuts the connections of the process before out of the
@@ -30,13 +34,84 @@ func (w *Worker) fencePredecessor(ctx context.Context) {
 	w.log.Info("fenced the connections of the process before", "addrs", addrs)
 }
 
-// unfenced returns the addresses of the dead that are still to be fenced. They stay
-// in the row so long, beside our own: should this process die before it has done
-// so, its successor does it.
+// unfenced returns the addresses of the dead that are still to be fenced, here or at
+// another cluster. They stay in the row so long, beside our own: should this process
+// die before it has done so, its successor does it.
 func (w *Worker) unfenced() []string {
-	dead := w.before.Node == w.cfg.Node && w.cfg.Node != "" || w.before.Age > w.live().ServiceDownTime
-	if !dead || w.attempted.Load() {
+	if !w.dead() || w.attempted.Load() && w.owed.none() {
 		return nil
 	}
 	return w.before.CephAddrs
+}
+
+// ended reports whether the process before is known to have ended, and dead whether it
+// is known at least to have no right to write any more.
+func (w *Worker) ended() bool { return w.before.Node == w.cfg.Node && w.cfg.Node != "" }
+func (w *Worker) dead() bool  { return w.ended() || w.before.Age > w.live().ServiceDownTime }
+
+// owed are the migrations to other clusters that were taken over and whose connections
+// there are not fenced yet. That is done when this process comes there, too.
+type owed struct {
+	mu    sync.Mutex
+	known bool
+	ops   map[string]bool // by id
+}
+
+// none reports whether nothing is owed.
+func (o *owed) none() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.known && len(o.ops) == 0
+}
+
+func (o *owed) has(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ops[id]
+}
+
+func (o *owed) settle(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.ops, id)
+}
+
+// owe notes which of the operations that were taken over had connections to other clusters.
+func (w *Worker) owe(ops []volume.Operation) {
+	w.owed.mu.Lock()
+	defer w.owed.mu.Unlock()
+	w.owed.known, w.owed.ops = true, map[string]bool{}
+	copier, able := driver.As[driver.Copier](w.driver)
+	if !able || !w.dead() {
+		return
+	}
+	here, _ := copier.Place()
+	for _, op := range ops {
+		var m migration
+		if op.Method == rpc.MethodMigrateVolume && json.Unmarshal(op.Args, &m) == nil && m.Dest.Cluster != here {
+			w.owed.ops[op.ID] = true
+		}
+	}
+}
+
+// fenceThere shuts the connections of the process before out of another cluster, for
+// an operation that had some there. A process that was only silent may come back and write on into the copy, which is
+// somebody's volume by then: so there it is more than a matter of speed.
+func (w *Worker) fenceThere(ctx context.Context, id string, to driver.Driver) error {
+	fencer, able := driver.As[driver.Fencer](to)
+	if !able || !w.owed.has(id) {
+		return nil
+	}
+	err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), w.before.CephAddrs)
+	switch {
+	case err == nil:
+		w.log.Info("fenced the connections of the process before at another cluster", "addrs", w.before.CephAddrs)
+	case w.ended():
+		w.log.Warn("connections of the process before are not fenced at another cluster; what it had open is free in half a minute",
+			"addrs", w.before.CephAddrs, "error", err)
+	default:
+		return err
+	}
+	w.owed.settle(id)
+	return nil
 }

@@ -48,6 +48,7 @@ func (w *Worker) migrateVolume() operation.Method[migration] {
 		Steps: []operation.Step[migration]{
 			{Name: "reserve", Run: w.reserveCopy},
 			{Name: "copy", Interruptible: true, Run: w.copyVolume},
+			{Name: "verify", Interruptible: true, When: func(m *migration) bool { return m.Verify && !m.Dest.Same }, Run: w.verifyCopy},
 			{Name: "trash", Run: w.leaveImage},
 		},
 		Undo: w.stayHere, Finish: w.finishMigrate,
@@ -83,6 +84,9 @@ func (w *Worker) chooseDestination(tx operation.Tx, op *volume.Operation, m *mig
 	}
 	if _, err := driver.Ability[driver.Copier](w.driver, "copy volumes to others"); err != nil {
 		return err
+	}
+	if _, able := driver.As[driver.Comparer](w.driver); m.Verify && !able {
+		return fault.New(fault.Unsupported, "the driver of %s cannot compare a copy", w.cfg.Host).WithField("verify")
 	}
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).
@@ -136,7 +140,7 @@ func (w *Worker) takeAlong(tx operation.Tx, op *volume.Operation, m *migration) 
 
 // reserveCopy finds that nobody has the name at the destination, and writes that down:
 // from then on an image of that name there is the copy.
-func (w *Worker) reserveCopy(ctx context.Context, _ *operation.Task, m *migration) error {
+func (w *Worker) reserveCopy(ctx context.Context, t *operation.Task, m *migration) error {
 	if err := w.onlyOurs(ctx, m); err != nil {
 		return err
 	}
@@ -144,7 +148,7 @@ func (w *Worker) reserveCopy(ctx context.Context, _ *operation.Task, m *migratio
 	if err != nil || v.MigrationStatus == volume.Migrating || m.Dest.Same {
 		return err
 	}
-	err = w.withNeighbour(ctx, m.Dest, func(to driver.Driver) error {
+	err = w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
 		return vacant(ctx, to, m.Name)
 	})
 	if err != nil {
@@ -197,9 +201,9 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 	if m.Dest.Same {
 		return w.settle(ctx, t, m.Image, m.Settings)
 	}
-	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) (err error) {
+	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
-		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, t.Progress, func(p driver.Progress) (err error) {
+		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, m.progress(t, 0), func(p driver.Progress) (err error) {
 			m.copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, p)
 			return err
 		})
@@ -207,6 +211,25 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 			return err
 		}
 		return configure(ctx, to, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
+	})
+}
+
+// progress is that of the operation: where the copy is verified, copy and comparison are
+// a half each.
+func (m *migration) progress(t *operation.Task, half int) driver.Progress {
+	if !m.Verify {
+		return t.Progress
+	}
+	return func(percent int) { t.Progress((half*100 + percent) / 2) }
+}
+
+// verifyCopy compares the copy with the volume.
+func (w *Worker) verifyCopy(ctx context.Context, t *operation.Task, m *migration) error {
+	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
+		return driver.Surround(ctx, w.driver, "CompareCopy", m.Image.Name, m.progress(t, 1), func(p driver.Progress) error {
+			comparer, _ := driver.As[driver.Comparer](w.driver)
+			return comparer.CompareCopy(ctx, m.Image, m.Keep, to, m.Name, p)
+		})
 	})
 }
 
@@ -235,7 +258,7 @@ func (w *Worker) stayHere(ctx context.Context, t *operation.Task, m *migration, 
 	if err := w.driver.UndeleteVolume(ctx, m.Image); err != nil {
 		return err // then the copy may be all that there is
 	}
-	return w.withNeighbour(ctx, m.Dest, func(to driver.Driver) error {
+	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
 		copier, _ := driver.As[driver.Copier](to)
 		return unlessOpen(copier.RemoveCopy(ctx, m.Name))
 	})
@@ -243,6 +266,7 @@ func (w *Worker) stayHere(ctx context.Context, t *operation.Task, m *migration, 
 
 // finishMigrate hands the volume over, with what was left of it to be purged here.
 func (w *Worker) finishMigrate(tx operation.Tx, t *operation.Task, m *migration, err error) error {
+	w.owed.settle(t.Operation().ID)
 	v, lost := tx.Volume(m.VolumeID)
 	if lost != nil {
 		return lost

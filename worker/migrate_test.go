@@ -1,8 +1,11 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/volumed/volumed/driver"
@@ -17,6 +20,11 @@ type neighbourhood struct {
 	*site        // the one that volumes leave
 	there  *site // the one that they go to
 	leaves *process
+	// spoil is run when this many connections from the one to the other have been made.
+	connections, spoilAt atomic.Int64
+	spoil                func()
+	// From this connection on they lead elsewhere; 0 for never.
+	astrayFrom atomic.Int64
 }
 
 func newNeighbourhood(t *testing.T) *neighbourhood {
@@ -29,6 +37,12 @@ func newNeighbourhood(t *testing.T) *neighbourhood {
 	n.leaves.deps.OpenNeighbour = func(_ context.Context, host string) (driver.Driver, error) {
 		if host != "node1@mem1#pool2" {
 			t.Errorf("connects to %s", host)
+		}
+		if n.connections.Add(1) == n.spoilAt.Load() {
+			n.spoil()
+		}
+		if from := n.astrayFrom.Load(); from > 0 && n.connections.Load() >= from {
+			return mem.New(s.world), nil
 		}
 		return mem.New(other.world), nil
 	}
@@ -186,4 +200,56 @@ func TestRetypeMoves(t *testing.T) {
 		}
 	}
 	n.there.settings(v, map[string]int64{"read_iops_sec": 7})
+}
+
+// A copy that is asked to be verified and differs is removed, and the volume stays; one
+// that does not differ is taken.
+func TestMigrateVerifies(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	n.snapshot(v)
+	n.spoil = func() {
+		data := bytes.Repeat([]byte{1}, 4096)
+		if err := mem.New(n.there.world).WriteVolume(t.Context(), volume.Ref{Name: image(v)}, bytes.NewReader(data), int64(len(data)), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	migrate := func() error {
+		_, err := n.MigrateVolume(t.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host, Verify: true}, wait())
+		return err
+	}
+	n.spoilAt.Store(3) // after the look at the name, and the copy
+	_ = wantKind(t, migrate(), fault.Internal, "")
+	if now := must[volume.Volume](t)(n.db.Volume(t.Context(), v.ID)); now.Host != v.Host || now.Status != volume.Available {
+		t.Errorf("after a copy that differs: %+v", now)
+	}
+	if there := n.there.world.Images(); len(there) != 0 || !slices.Equal(n.world.Images(), []string{image(v)}) {
+		t.Errorf("here are %v, there %v", n.world.Images(), there)
+	}
+	if err := migrate(); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(n.there.world.Images(), []string{image(v)}) {
+		t.Errorf("there are %v", n.there.world.Images())
+	}
+}
+
+// A destination that is gone for good keeps nobody from the volume: once what is known of
+// it leads elsewhere, the migration fails and says what may be left there.
+func TestMigrateToWhatIsGone(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	n.astrayFrom.Store(2) // after the look at the name
+	_, err := n.migrate(v)
+	if f := wantKind(t, err, fault.Conflict, ""); !strings.Contains(f.Message, "could not be undone") {
+		t.Errorf("%v", err)
+	}
+	if now := must[volume.Volume](t)(n.db.Volume(t.Context(), v.ID)); now.Host != v.Host || now.Status != volume.Available || now.MigrationStatus != volume.MigrationError {
+		t.Errorf("the row is %+v", now)
+	}
+	if !slices.Equal(n.world.Images(), []string{image(v)}) {
+		t.Errorf("here are %v", n.world.Images())
+	}
 }

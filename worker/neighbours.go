@@ -25,16 +25,21 @@ func (n *neighbours) forget(d driver.Driver) {
 	n.all = slices.DeleteFunc(n.all, func(one driver.Driver) bool { return one == d })
 }
 
+// addrs returns the addresses of the connections.
+func (n *neighbours) addrs() (addrs []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, d := range n.all {
+		addrs = append(addrs, d.Addrs()...)
+	}
+	return addrs
+}
+
 // addrs returns the addresses under which clusters know this process.
 func (w *Worker) addrs() []string {
-	w.neighbours.mu.Lock()
-	defer w.neighbours.mu.Unlock()
 	addrs := []string{}
 	if w.driver != nil { // it is not connected before its cluster answers
 		addrs = append(addrs, w.driver.Addrs()...)
 	}
-	for _, d := range w.neighbours.all {
-		addrs = append(addrs, d.Addrs()...)
-	}
-	return addrs
+	return append(addrs, w.neighbours.addrs()...)
 }

@@ -108,9 +108,11 @@ func (w *Worker) lastBeat(ctx context.Context) error {
 			reason += ": " + why
 		}
 	}
-	addrs := slices.Concat([]string{}, w.unfenced())
-	if w.replaced || w.cutOff { // what is left in the driver may still come to be, until it is fenced
-		addrs = append(addrs, w.addrs()...)
+	// What is left in a driver may still come to be, until it is fenced.
+	left := w.neighbours.addrs()
+	if w.replaced || w.cutOff {
+		left = w.addrs()
 	}
+	addrs := slices.Concat([]string{}, w.unfenced(), left)
 	return w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
 }

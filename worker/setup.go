@@ -116,6 +116,7 @@ func (w *Worker) open(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	w.owe(w.engine.InFlight())
 	if claimed > 0 {
 		w.log.Info("took over unfinished operations", "count", claimed)
 		w.background.Wait() // they would wait for what the process before has open

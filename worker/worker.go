@@ -47,6 +47,7 @@ type Worker struct {
 	over       chan error    // holds why this process must end, once that is known
 	troubled   chan struct{} // holds one token: an operation is held up
 	attempted  atomic.Bool   // to fence the process before
+	owed       owed          // the same at other clusters
 	replaced   bool          // by the end of serve: this process ends with ErrReplace
 	cutOff     bool          // the drain was not over in time: calls are left in the driver
 

@@ -15,6 +15,7 @@ const migrateWait = 10 * time.Minute
 func (a *app) volumeMigrate() *cobra.Command {
 	var c change
 	var to, name string
+	var verify bool
 	cmd := &cobra.Command{
 		Use: "migrate ID --to BACKEND", Short: "Move a volume to another backend", Args: cobra.ExactArgs(1),
 		Long: `Move a volume to another backend, with its snapshots, to another pool or another
@@ -29,7 +30,7 @@ operation cancel stops it and leaves the volume where it was.`,
 			if err != nil {
 				return err
 			}
-			req := rpc.MigrateVolumeRequest{VolumeID: at.id, NewType: name}
+			req := rpc.MigrateVolumeRequest{VolumeID: at.id, NewType: name, Verify: verify}
 			if req.Host, err = a.service(ctx, to); err != nil {
 				return err
 			}
@@ -41,6 +42,7 @@ operation cancel stops it and leaves the volume where it was.`,
 	c.addWaiting(cmd, migrateWait)
 	cmd.Flags().StringVar(&to, "to", "", "host@backend, or the backend's name where only one service has it")
 	cmd.Flags().StringVar(&name, "type", "", "volume type that it gets there: id or name")
+	cmd.Flags().BoolVar(&verify, "verify", false, "read the copy back and compare it, with every snapshot, before the volume leaves")
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
 }

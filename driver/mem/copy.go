@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -10,7 +11,10 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-var _ driver.Copier = (*Driver)(nil)
+var (
+	_ driver.Copier   = (*Driver)(nil)
+	_ driver.Comparer = (*Driver)(nil)
+)
 
 // Place returns a name of the world.
 func (d *Driver) Place() (cluster, pool string) {
@@ -48,6 +52,7 @@ func (d *Driver) CopyVolume(
 		return loc, fault.New(fault.Exhausted, "the pool is full")
 	case img == nil:
 		img = w.add(name, source.size)
+		img.data = maps.Clone(source.data)
 	}
 	for _, s := range source.snapshots {
 		if !gone && slices.Contains(keep, s.name) && img.snapshots[s.name] == nil {
@@ -61,6 +66,39 @@ func (d *Driver) CopyVolume(
 		progress(100)
 	}
 	return volume.Location{ImageID: img.id}, nil
+}
+
+// CompareCopy compares an image with one of another world.
+func (d *Driver) CompareCopy(ctx context.Context, v volume.Ref, keep []string, to driver.Driver, name string, _ driver.Progress) (err error) {
+	defer fault.Wrap(&err, "compare %s with %s", v.Name, name)
+	dest, ok := driver.As[*Driver](to)
+	if !ok {
+		return fault.New(fault.Unsupported, "the other backend is not in memory")
+	}
+	source, gone, err := d.toCopy(ctx, v)
+	if err != nil || gone {
+		return err
+	}
+	w, err := dest.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.mu.Unlock()
+	img := w.live[name]
+	if img == nil {
+		return fault.New(fault.NotFound, "no image of that name")
+	}
+	same := img.size == source.size && maps.EqualFunc(img.data, source.data, bytes.Equal)
+	for _, s := range source.snapshots {
+		made := img.snapshots[s.name]
+		if slices.Contains(keep, s.name) && (made == nil || made.size != s.size || !maps.EqualFunc(made.data, s.data, bytes.Equal)) {
+			same = false
+		}
+	}
+	if !same {
+		return fault.New(fault.Internal, "the copy differs")
+	}
+	return nil
 }
 
 // toCopy returns what there is to copy; gone tells that it is in the trash.

@@ -27,7 +27,7 @@ type change struct {
 
 // copyWindow copies what differs from the snapshot before in a part of the source.
 func (c *transfer) copyWindow(ctx context.Context, from string, offset, length uint64) error {
-	changes, err := c.differing(ctx, from, offset, length)
+	changes, err := c.src.differing(ctx, from, offset, length)
 	if err != nil {
 		return err
 	}
@@ -58,12 +58,13 @@ func uninterrupted(ctx context.Context) error {
 	return nil
 }
 
-// differing lists what differs, in order.
-func (c *transfer) differing(ctx context.Context, from string, offset, length uint64) (changes []change, err error) {
+// differing lists, in order, what differs from a snapshot of the image, or from an empty
+// image.
+func (i *image) differing(ctx context.Context, from string, offset, length uint64) (changes []change, err error) {
 	if err := uninterrupted(ctx); err != nil {
 		return nil, err
 	}
-	err = c.src.DiffIterate(rbd.DiffIterateConfig{
+	err = i.DiffIterate(rbd.DiffIterateConfig{
 		SnapName: from, Offset: offset, Length: length, IncludeParent: rbd.IncludeParent, WholeObject: rbd.DisableWholeObject,
 		Callback: func(offset, length uint64, exists int, _ any) int {
 			changes = append(changes, change{offset, length, exists != 0})

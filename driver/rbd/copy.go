@@ -38,20 +38,11 @@ func (d *Driver) copyBy(
 	ctx context.Context, v volume.Ref, keep []string, to driver.Driver, name string, progress driver.Progress, window uint64,
 ) (loc volume.Location, err error) {
 	defer fault.Wrap(&err, "copy %s to %s", v.Name, name)
-	dest, ok := driver.As[*Driver](to)
-	if !ok {
-		return loc, fault.New(fault.Unsupported, "the other backend is no RBD pool")
+	dest, leave, err := d.enterBoth(ctx, to)
+	if err != nil {
+		return loc, err
 	}
-	for _, side := range []*Driver{d, dest} {
-		leave, err := side.enter(ctx)
-		if err != nil {
-			return loc, err
-		}
-		defer leave()
-		if err := side.control.read(); err != nil {
-			return loc, err // over the data connection it would hang
-		}
-	}
+	defer leave()
 	if err := driver.CheckName(name); err != nil {
 		return loc, err
 	}
@@ -75,6 +66,32 @@ func (d *Driver) copyBy(
 	}
 	c := &transfer{src: src, dest: dest, name: volume.Ref{Name: name, ImageID: loc.ImageID}, stages: stages, progress: progress, window: window}
 	return loc, c.run(ctx)
+}
+
+// enterBoth admits one call that uses the other backend, too, and looks whether both
+// sides answer: over the data connections it would hang.
+func (d *Driver) enterBoth(ctx context.Context, to driver.Driver) (dest *Driver, leave func(), err error) {
+	dest, ok := driver.As[*Driver](to)
+	if !ok {
+		return nil, nil, fault.New(fault.Unsupported, "the other backend is no RBD pool")
+	}
+	leaveHere, err := d.enter(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	leaveThere, err := dest.enter(ctx)
+	if err != nil {
+		leaveHere()
+		return nil, nil, err
+	}
+	leave = func() { leaveThere(); leaveHere() }
+	for _, side := range []*Driver{d, dest} {
+		if err := side.control.read(); err != nil {
+			leave()
+			return nil, nil, err
+		}
+	}
+	return dest, leave, nil
 }
 
 // copiedBefore returns where the copy is of an image that is not there any more: nobody
@@ -249,15 +266,19 @@ func (c *transfer) takeSnapshot(ctx context.Context, name string) error {
 
 // report tells how far all stages are.
 func (c *transfer) report(n int, offset uint64) {
-	if c.progress == nil {
-		return
+	if c.progress != nil {
+		c.progress(percent(c.stages, n, offset))
 	}
+}
+
+// percent is how much of all stages the first n are, and a part of the next.
+func percent(stages []stage, n int, offset uint64) int {
 	var done, total uint64
-	for i, s := range c.stages {
+	for i, s := range stages {
 		total += s.size
 		if i < n {
 			done += s.size
 		}
 	}
-	c.progress(int((done + offset) * 100 / max(total, 1)))
+	return int((done + offset) * 100 / max(total, 1))
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ceph/go-ceph/rbd"
 
@@ -134,6 +135,23 @@ func TestCopyVolume(t *testing.T) {
 			t.Errorf("the copy differs at %q", name)
 		}
 	}
+	timeOf := func(what string, do func() error) {
+		begun := time.Now()
+		wantKind(t, "", do())
+		t.Logf("%s took %s", what, time.Since(begun).Round(time.Millisecond))
+	}
+	compare := func() error { return from.CompareCopy(t.Context(), v, keep, to, c.Name, nil) }
+	timeOf("the comparison", compare)
+	timeOf("a copy in one go", func() error {
+		_, err := from.CopyVolume(t.Context(), v, keep, to, "again", nil)
+		return err
+	})
+	wantKind(t, "", to.RemoveCopy(t.Context(), "again"))
+	on(t, to, c, func(img *image) { // one byte, where neither side has data
+		_, err := img.WriteAt([]byte{1}, 90<<20+12344)
+		wantKind(t, "", err)
+	})
+	wantKind(t, fault.Internal, compare())
 	found, err := to.Inspect(t.Context(), c, false)
 	wantKind(t, "", err)
 	var names []string
@@ -152,6 +170,7 @@ func TestCopyVolume(t *testing.T) {
 		_, err = from.DeleteVolume(t.Context(), v, 0)
 		wantKind(t, "", err)
 	}
+	wantKind(t, "", compare()) // it was compared before it went there
 	for range 2 {
 		wantKind(t, "", to.RemoveCopy(t.Context(), c.Name))
 	}

@@ -14,16 +14,28 @@ import (
 	"github.com/volumed/volumed/internal/testenv"
 )
 
-// killRemoval starts this test binary again as a process that removes the image
-// the way librbd's users do, and kills it in the middle.
+// killRemoval removes the image the way librbd's users do, and dies in the middle.
 func killRemoval(t *testing.T, env *testenv.CephEnv, d *Driver, name string) {
+	t.Helper()
+	killVictim(t, env, d, name, "", func() bool {
+		id, err := d.control.imageID(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id == ""
+	})
+}
+
+// killVictim starts this test binary again as a process that removes the image or, if
+// there is a pool to go to, prepares to migrate it there; and kills it at the moment.
+func killVictim(t *testing.T, env *testenv.CephEnv, d *Driver, name, to string, now func() bool) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, "-test.run=^TestVictim$")
-	cmd.Env = append(os.Environ(), "RBD_VICTIM_CONF="+env.Conf, "RBD_VICTIM_POOL="+d.cfg.Pool, "RBD_VICTIM_IMAGE="+name)
+	cmd.Env = append(os.Environ(), "RBD_VICTIM_CONF="+env.Conf, "RBD_VICTIM_POOL="+d.cfg.Pool, "RBD_VICTIM_IMAGE="+name, "RBD_VICTIM_TO="+to)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -35,12 +47,7 @@ func killRemoval(t *testing.T, env *testenv.CephEnv, d *Driver, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for hidden := false; !hidden; {
-		id, err := d.control.imageID(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hidden = id == ""
+	for !now() {
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -52,7 +59,7 @@ func killRemoval(t *testing.T, env *testenv.CephEnv, d *Driver, name string) {
 	}
 }
 
-// TestVictim is the body of the process that killRemoval kills; in a normal run
+// TestVictim is the body of the process that killVictim kills; in a normal run
 // it has nothing to do.
 func TestVictim(t *testing.T) {
 	image := os.Getenv("RBD_VICTIM_IMAGE")
@@ -64,6 +71,16 @@ func TestVictim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	do := func() error { return rbd.RemoveImage(d.data.io, image) }
+	if to := os.Getenv("RBD_VICTIM_TO"); to != "" {
+		io, err := d.data.conn.OpenIOContext(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := rbd.NewRbdImageOptions()
+		defer opts.Destroy()
+		do = func() error { return rbd.MigrationPrepare(d.data.io, image, io, image, opts) }
+	}
 	fmt.Println(d.data.addr)
-	t.Error(rbd.RemoveImage(d.data.io, image), "and not killed")
+	t.Error(do(), "and not killed")
 }
