@@ -29,6 +29,9 @@ type Backend struct {
 
 	RBDPool                        string              `conf:"rbd_pool"`
 	ImageRBDAllow                  []string            `conf:"image_rbd_allow"` // pools
+	ImageVolumeCacheEnabled        bool                `conf:"image_volume_cache_enabled"`
+	ImageVolumeCacheMaxSizeGB      int                 `conf:"image_volume_cache_max_size_gb"` // 0: no limit
+	ImageVolumeCacheMaxCount       int                 `conf:"image_volume_cache_max_count"`   // 0: no limit
 	RBDUser                        string              `conf:"rbd_user"`        // empty: the library's
 	RBDCephConf                    string              `conf:"rbd_ceph_conf"`   // empty: the library's places
 	RBDClusterName                 string              `conf:"rbd_cluster_name"`

@@ -3,6 +3,7 @@ package worker
 import (
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
 
@@ -15,6 +16,8 @@ const (
 	methodCreateFromSnapshot = "create_volume_from_snapshot"
 	methodCreateClone        = "create_cloned_volume"
 	methodCreateFromImage    = "create_volume_from_image"
+	methodCreateCached       = "create_volume_from_cached_image"
+	methodCacheImage         = "cache_image"
 	methodCloneImage         = "clone_image"
 	methodPurge              = "purge_volume"
 	methodDropSnapshot       = "drop_clone_snapshot"
@@ -29,6 +32,8 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.createFromSnapshot())
 	operation.Register(e, w.createClone())
 	operation.Register(e, w.createFromImage())
+	operation.Register(e, w.createCached())
+	operation.Register(e, w.cacheImage())
 	operation.Register(e, w.cloneImage())
 	operation.Register(e, w.reimage())
 	operation.Register(e, w.copyToImage())
@@ -65,7 +70,21 @@ func (w *Worker) ourVolume(tx operation.Tx, op *volume.Operation, id, field stri
 	if err != nil {
 		return volume.Volume{}, named(err, field)
 	}
-	return v, w.here(&v, field)
+	return v, firstOf(w.here(&v, field), offLimits(op, &v, field))
+}
+
+// offLimits refuses to change an image of the cache: others are made of it. An operator
+// may delete it.
+func offLimits(op *volume.Operation, v *volume.Volume, field string) error {
+	if v.ProjectID != volume.CacheProject || op.Method == rpc.MethodDeleteVolume {
+		return nil
+	}
+	return cached(v, field)
+}
+
+func cached(v *volume.Volume, field string) error {
+	return fault.New(fault.Conflict, "volume %s is an image in the cache of %s, which nobody uses or changes", v.ID, volume.ParseHost(v.Host).Service()).
+		WithField(field).WithHint("it can be deleted; volumes that were made of it stay")
 }
 
 // here refuses a volume of another service.
