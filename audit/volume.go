@@ -162,7 +162,7 @@ func (c *comparison) parent(v *volume.Volume, img *volume.Image) {
 		says = "from snapshot " + v.SnapshotID
 	case source != "":
 		says = "from volume " + source
-	case v.ImageMetadata[volume.ImageURL] != "" && c.isCached(*img.Parent):
+	case v.ImageMetadata[volume.ImageURL] != "" && img.Parent.Pool == "" && c.cached[img.Parent.ImageID]:
 		return
 	case strings.HasPrefix(v.ImageMetadata[volume.ImageURL], "rbd:"):
 		if img.Parent.Pool != "" {
@@ -194,19 +194,6 @@ func (c *comparison) isImageOf(parent volume.ImageParent, volumeID string) bool 
 	}
 	img := c.byID[parent.ImageID]
 	return img != nil && img.Name == row.Ref(c.VolumeNames).Name
-}
-
-// isCached reports whether the parent is an image that the service keeps in its cache, or
-// kept there.
-func (c *comparison) isCached(parent volume.ImageParent) bool {
-	if parent.Pool != "" {
-		return false
-	}
-	row := c.deleted[parent.ImageID]
-	if at := slices.IndexFunc(c.Volumes, func(v volume.Volume) bool { return v.ImageID == parent.ImageID }); at >= 0 {
-		row = &c.Volumes[at]
-	}
-	return row != nil && row.ProjectID == volume.CacheProject
 }
 
 // nameOf names a parent for a person.

@@ -14,8 +14,8 @@ var (
 )
 
 const (
-	useCached    = "UPDATE image_volume_cache_entries SET used_at = $2 WHERE volume_id = $1"
-	deleteCached = "DELETE FROM image_volume_cache_entries WHERE volume_id = $1"
+	useCached          = "UPDATE image_volume_cache_entries SET used_at = $2 WHERE volume_id = $1"
+	deleteCached       = "DELETE FROM image_volume_cache_entries WHERE volume_id = $1"
 	selectCacheVolumes = `SELECT id, size, status,
 		(SELECT used_at FROM image_volume_cache_entries WHERE volume_id = volumes.id) AS used_at FROM volumes`
 	// What is no entry is the first to go.

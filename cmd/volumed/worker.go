@@ -157,7 +157,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
 		MaxCloneDepth: b.RBDMaxCloneDepth, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
-		Images:      imageConfig(cfg),
+		Images: imageConfig(cfg),
 		ImageCache: worker.ImageCache{
 			Enabled: b.ImageVolumeCacheEnabled, MaxGB: int64(b.ImageVolumeCacheMaxSizeGB), MaxCount: b.ImageVolumeCacheMaxCount,
 		},
