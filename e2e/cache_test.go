@@ -267,6 +267,7 @@ func (s *caching) guarded(entry volume.Volume) {
 			s.t.Errorf("%s of an image in the cache: %v", what, err)
 		}
 	}
+	s.command(0, entry.ID, "volume", "list", "--image-cache")
 	user := rpc.NewClient(s.conn, rpc.Options{Project: "p1", Timeout: time.Second})
 	if _, err := user.DeleteVolume(ctx, s.backend(0), rpc.DeleteVolumeRequest{VolumeID: entry.ID}, wait); fault.KindOf(err) != fault.NotFound {
 		s.t.Errorf("delete by a user: %v", err)

@@ -29,8 +29,30 @@ type caching struct {
 	Snapshot string `json:"snapshot,omitempty"`
 }
 
-// cacheCounts count since the process began.
-type cacheCounts struct{ hits, misses, evictions atomic.Int64 }
+// cacheCounts count since the process began. images and gb are as last reported.
+type cacheCounts struct{ hits, misses, evictions, images, gb atomic.Int64 }
+
+// read returns them.
+func (c *cacheCounts) read() CacheCounts {
+	return CacheCounts{
+		Hits: c.hits.Load(), Misses: c.misses.Load(), Evictions: c.evictions.Load(), Images: c.images.Load(), GB: c.gb.Load(),
+	}
+}
+
+// countCached finds out what is in the cache.
+func (w *Worker) countCached(ctx context.Context) error {
+	all, err := w.store.CacheVolumes(ctx, w.cfg.Host)
+	if err != nil {
+		return err
+	}
+	gb := int64(0)
+	for _, v := range all {
+		gb += v.Size
+	}
+	w.cacheCounts.images.Store(int64(len(all)))
+	w.cacheCounts.gb.Store(gb)
+	return nil
+}
 
 // cacheImage brings an image into the cache. There is one such operation for an image at
 // a time, whose claim tells others what to wait for.
