@@ -59,6 +59,7 @@ var ways = []struct {
 		[]string{"create_volume_from_cached_image/lookup/*/rbd.move_to_trash", "create_volume_from_cached_image/lookup/*/rbd.remove_from_trash"},
 		way{first: "create_volume_from_cached_image/clone/after"},
 	},
+	{[]string{"cache_image/import/*/rbd.remove_snapshot"}, way{first: "cache_image/snapshot/after"}},
 	{[]string{"cache_image/import/*/rbd.move_to_trash", "cache_image/import/*/rbd.remove_from_trash"}, way{first: "cache_image/import/after"}},
 	{[]string{"*/import/*/qemu.import", "copy_volume_to_image/copy/*/qemu.export"}, way{spoil: (*cell).inQCOW2}},
 	{[]string{"delete_volume/trash/*/rbd.remove_image"}, way{spoil: (*cell).behead}},

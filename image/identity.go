@@ -35,43 +35,52 @@ func (g *Gate) Identify(ctx context.Context, s Source) (_ string, err error) {
 			return "", err
 		}
 		defer f.Close()
-		return fileIdentity(u, f, s.Checksum), nil
+		return fileIdentity(u, f, s), nil
 	}
 	r := &remote{gate: g, ctx: ctx, url: u.String(), size: -1, asks: true}
 	if err := r.open(); err != nil {
 		return "", err
 	}
 	r.drop()
-	return r.identity(u, s.Checksum), nil
+	return r.identity(u, s), nil
 }
 
 // Identity is what Identify returns for what the stream reads. That of a file is the
 // present one: it differs at the end if somebody has written to the file meanwhile.
 func (s *Stream) Identity() string {
 	if r, ok := s.from.(*remote); ok {
-		return r.identity(s.url, s.checksum)
+		return r.identity(s.url, s.source)
 	}
-	return fileIdentity(s.url, s.file, s.checksum)
+	return fileIdentity(s.url, s.file, s.source)
 }
 
 // identity is that of a version of an image on a server. A checksum tells which version
 // is meant, whatever the server calls it. It counts at its own URL only: who knows the
 // checksum of an image may not be allowed to read it.
-func (r *remote) identity(u *url.URL, checksum string) string {
+func (r *remote) identity(u *url.URL, s Source) string {
 	switch {
 	case r.size < 0:
 		return ""
-	case checksum != "":
-		return identityOf(unsigned(u), strings.ToLower(checksum), fmt.Sprint(r.size))
+	case s.Checksum != "":
+		return identityOf(unsigned(u), s.meaning(), strings.ToLower(s.Checksum), fmt.Sprint(r.size))
 	case r.strong == "":
 		return ""
 	}
-	return identityOf(unsigned(u), r.strong, r.modified, fmt.Sprint(r.size))
+	return identityOf(unsigned(u), s.meaning(), r.strong, r.modified, fmt.Sprint(r.size))
+}
+
+// meaning is what the declared format changes of an image. Most formats can be seen, and
+// nothing else is made of one that they are declared for.
+func (s Source) meaning() string {
+	if s.Format == Raw || s.Format == VPC {
+		return string(s.Format)
+	}
+	return ""
 }
 
 // fileIdentity is that of a file as it is now. Every write changes the time of its last
 // change, which nobody can set.
-func fileIdentity(u *url.URL, f *os.File, checksum string) string {
+func fileIdentity(u *url.URL, f *os.File, s Source) string {
 	info, err := f.Stat()
 	if err != nil {
 		return ""
@@ -80,7 +89,7 @@ func fileIdentity(u *url.URL, f *os.File, checksum string) string {
 	if !ok {
 		return ""
 	}
-	return identityOf(u.Path, strings.ToLower(checksum), fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()))
+	return identityOf(u.Path, s.meaning(), strings.ToLower(s.Checksum), fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()))
 }
 
 // identityOf is short, and tells nothing of its parts.

@@ -32,6 +32,7 @@ func TestIdentity(t *testing.T) {
 	sum, names := checksum(data), map[string]string{} // of the first with an identity
 	for _, tt := range []struct {
 		name, tag, url, checksum string
+		format                   Format
 		like                     string // the first that has the same identity; - for having none
 	}{
 		{name: "plain", tag: `"1"`, url: "/image"},
@@ -40,6 +41,9 @@ func TestIdentity(t *testing.T) {
 		{name: "other_tag", tag: `"2"`, url: "/image"},
 		{name: "other_path", tag: `"1"`, url: "/other"},
 		{name: "other_query", tag: `"1"`, url: "/image?id=2&X-Amz-Signature=a"},
+		{name: "taken_for_raw", tag: `"1"`, url: "/image", format: Raw},
+		{name: "taken_for_vpc", tag: `"1"`, url: "/image", format: VPC},
+		{name: "taken_for_what_can_be_seen", tag: `"1"`, url: "/image", format: QCOW2, like: "plain"},
 		{name: "weak", tag: `W/"1"`, url: "/image", like: "-"},
 		{name: "untagged", url: "/image", like: "-"},
 		{name: "checksum", url: "/image", checksum: sum},
@@ -50,7 +54,7 @@ func TestIdentity(t *testing.T) {
 		if tt.tag != "" {
 			header.Set("ETag", tt.tag)
 		}
-		got, err := g.Identify(t.Context(), Source{URL: base + tt.url, Checksum: tt.checksum})
+		got, err := g.Identify(t.Context(), Source{URL: base + tt.url, Format: tt.format, Checksum: tt.checksum})
 		wantKind(t, "", err)
 		first, known := names[got]
 		switch {
@@ -63,7 +67,7 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s is like %q, want %q", tt.name, first, tt.like)
 		}
 	}
-	if asked.Load() != 11 {
+	if asked.Load() != 14 {
 		t.Errorf("%d questions", asked.Load())
 	}
 }
@@ -135,7 +139,7 @@ func TestIdentityOfAFile(t *testing.T) {
 	// The clock of the file system may not have moved on: until it has, the write is not
 	// one that anybody could have read around.
 	for stream.Identity() == before {
-		if err := os.WriteFile(path, data[:len(data)], 0o600); err != nil {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {

@@ -27,7 +27,7 @@ type Stream struct {
 	read int64
 	most int64
 
-	checksum string
+	source Source
 }
 
 // bufferSize is how much is read from a source at once.
@@ -46,7 +46,7 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err e
 	if err != nil {
 		return nil, err
 	}
-	stream := &Stream{gate: g, url: u, checksum: s.Checksum}
+	stream := &Stream{gate: g, url: u, source: s}
 	if stream.sum, err = newDigest(s.Checksum); err != nil {
 		return nil, err
 	}

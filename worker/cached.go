@@ -68,7 +68,9 @@ func (w *Worker) beginLookup(ctx context.Context, t *operation.Task, c *creation
 	if w.cfg.ImageCache.Enabled {
 		c.cache.image, err = w.images.Identify(ctx, image.Source{URL: c.Image.URL, Format: image.Format(c.Image.Format), Checksum: c.Image.Checksum})
 	}
-	c.cache.begun = err == nil
+	if c.cache.begun = err == nil; c.cache.begun && w.cfg.ImageCache.Enabled && c.cache.image == "" {
+		w.log.Debug("an image cannot be told from others, and is not cached", "operation", t.Operation().ID)
+	}
 	return err
 }
 
