@@ -49,8 +49,8 @@ func (w *Worker) countCached(ctx context.Context) error {
 	for _, v := range all {
 		gb += v.Size
 	}
-	w.cacheCounts.images.Store(int64(len(all)))
-	w.cacheCounts.gb.Store(gb)
+	w.cacheStats.images.Store(int64(len(all)))
+	w.cacheStats.gb.Store(gb)
 	return nil
 }
 
@@ -59,7 +59,8 @@ func (w *Worker) countCached(ctx context.Context) error {
 func (w *Worker) cacheImage() operation.Method[caching] {
 	return operation.Method[caching]{
 		Name: methodCacheImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Creates: true,
-		Accept: w.acceptCache,
+		Overwrites: true, // what has been cloned since
+		Accept:     w.acceptCache,
 		Steps: []operation.Step[caching]{
 			{Name: "import", Interruptible: true, Run: w.importCached},
 			{Name: "snapshot", Lane: operation.Control, Run: func(ctx context.Context, t *operation.Task, k *caching) error {

@@ -30,7 +30,8 @@ func (w *Worker) createCached() operation.Method[creation] {
 	hit := func(c *creation) bool { return c.cache.entry != "" }
 	return operation.Method[creation]{
 		Name: methodCreateCached, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Creates: true,
-		Accept: w.acceptImport,
+		Overwrites: true,
+		Accept:     w.acceptImport,
 		Steps: []operation.Step[creation]{
 			{Name: "lookup", Free: true, Interruptible: true, Run: w.lookUp},
 			{Name: "clone", Lane: operation.Work, When: hit, Run: w.cloneCached},

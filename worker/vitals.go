@@ -62,7 +62,7 @@ func (w *Worker) Vitals() Vitals {
 	v.BusConnected = w.conn.Connected()
 	v.Methods = w.engine.Methods()
 	v.Lanes, v.Operations, v.Requests = w.engine.Load(), w.engine.InFlight(), w.server.Stats()
-	v.Capabilities, v.ImageCache = w.stats.get(), w.cacheCounts.read()
+	v.Capabilities, v.ImageCache = w.stats.get(), w.cacheStats.read()
 	if tracker, able := driver.As[driver.Tracker](w.driver); able {
 		v.Calls = tracker.Flights()
 		slices.SortFunc(v.Calls, func(a, b driver.Flight) int { return a.Begun.Compare(b.Begun) })
