@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
@@ -229,6 +231,10 @@ func (s *caching) lostEntry() {
 	}
 	if v := create(); s.used(v.ID) != 0 {
 		s.t.Error("the image did not come into the cache again")
+	}
+	s.sql("UPDATE image_volume_cache_entries SET volume_id = $1 WHERE volume_id = $2", uuid.NewString(), s.cached()[0].ID)
+	if v := create(); s.used(v.ID) != 0 {
+		s.t.Error("a row that nothing belongs to keeps the image out of the cache")
 	}
 }
 

@@ -78,12 +78,18 @@ func (w *Worker) acceptCache(tx operation.Tx, op *volume.Operation, k *caching) 
 	if err := tx.Claim(op.ID, volume.Resource{Type: volume.CachedImageResource, ID: k.Identity}, operation.Exclusive); err != nil {
 		return err
 	}
-	_, err := tx.CachedImage(w.cfg.Host, k.Identity)
+	_, _, err := w.entryOf(tx, k.Identity)
 	if err == nil {
 		return fault.New(fault.Exists, "the image is in the cache already")
 	}
 	if !errors.Is(err, fault.NotFound) {
 		return err
+	}
+	// One whose volume is of no use any more, whatever became of that.
+	if stale, err := tx.CachedImage(w.cfg.Host, k.Identity); err == nil {
+		if err := tx.DropCachedImage(stale.VolumeID); err != nil {
+			return err
+		}
 	}
 	k.Snapshot = uuid.NewString()
 	return w.insertVolume(tx, op, &k.creation, nil)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/operation"
@@ -89,12 +88,11 @@ func (w *Worker) startOver(ctx context.Context, t *operation.Task, c *creation) 
 func (w *Worker) useCached(ctx context.Context, t *operation.Task, c *creation) (found bool, err error) {
 	var entry volume.Volume
 	err = w.store.Write(context.WithoutCancel(ctx), w.fence, func(tx operation.Tx) error {
-		found = false
 		v, s, err := w.entryOf(tx, c.cache.image)
 		if err != nil {
 			return err
 		}
-		entry, found = v, true
+		entry = v
 		c.From = s.Ref(v.Ref(w.cfg.VolumeNameTemplate), w.cfg.SnapshotNameTemplate)
 		return errors.Join(
 			tx.Claim(t.Operation().ID, volume.Resource{Type: volume.SnapshotResource, ID: s.ID}, operation.Shared),
@@ -104,7 +102,7 @@ func (w *Worker) useCached(ctx context.Context, t *operation.Task, c *creation) 
 	if errors.Is(err, fault.NotFound) {
 		return false, nil
 	}
-	if err != nil || !found {
+	if err != nil {
 		return false, err
 	}
 	w.cacheStats.hits.Add(1)
@@ -159,7 +157,7 @@ func (w *Worker) cloneCached(ctx context.Context, t *operation.Task, c *creation
 	c.apart = w.cfg.MaxCloneDepth <= 0
 	err := w.makeClone(ctx, t, c)
 	kind := fault.KindOf(err)
-	if kind != fault.NotFound && kind != fault.Conflict && !errors.Is(err, driver.ErrTooDeep) {
+	if kind != fault.NotFound && kind != fault.Conflict {
 		return err
 	}
 	w.log.Warn("an image of the cache cannot be cloned", "volume", c.cache.entry, "operation", t.Operation().ID, "error", err)

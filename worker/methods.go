@@ -8,17 +8,17 @@ import (
 )
 
 // Names of methods that no caller asks for by name: create_volume becomes one
-// of the first four where it has a source; a delete is followed by the fifth, a
-// clone of a volume by the sixth; manage_existing becomes
+// of the first five where it has a source, and the fifth begins the sixth; a delete is
+// followed by the seventh, a clone of a volume by the eighth; manage_existing becomes
 // manage_deleted_volume for what was deleted, and a delete one of the last two where it
 // leaves the backend alone.
 const (
 	methodCreateFromSnapshot = "create_volume_from_snapshot"
 	methodCreateClone        = "create_cloned_volume"
 	methodCreateFromImage    = "create_volume_from_image"
+	methodCloneImage         = "clone_image"
 	methodCreateCached       = "create_volume_from_cached_image"
 	methodCacheImage         = "cache_image"
-	methodCloneImage         = "clone_image"
 	methodPurge              = "purge_volume"
 	methodDropSnapshot       = "drop_clone_snapshot"
 	methodManageDeleted      = "manage_deleted_volume"
