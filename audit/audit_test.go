@@ -130,6 +130,16 @@ func TestCompareAndPlan(t *testing.T) {
 			w.Volumes[1].SnapshotID = ""
 			w.Volumes[1].ImageMetadata = map[string]string{volume.ImageURL: "rbd://fsid/images/debian/snap"}
 		}, []finding{{volume.ParentDiffers, drift, ""}}},
+		"parent is in the cache": {func(w *world) {
+			w.Volumes[1].SnapshotID, w.Volumes[0].ProjectID = "", volume.CacheProject
+		}, nil},
+		"parent was in the cache": {func(w *world) {
+			w.Volumes[1].SnapshotID, w.images[1].Parent.ImageID, w.Trashed[0].ProjectID = "", "i3", volume.CacheProject
+		}, nil},
+		"parent is in the cache, not a source": {func(w *world) {
+			w.Volumes[1].SnapshotID, w.Volumes[1].SourceVolID, w.Trashed[0].ProjectID = "", v1, volume.CacheProject
+			w.images[1].Parent.ImageID = "i3"
+		}, []finding{{volume.ParentDiffers, drift, ""}}},
 		"parent is a deleted one": {func(w *world) {
 			w.Volumes[1].SnapshotID, w.Volumes[1].SourceVolID, w.images[1].Parent.ImageID = "", v3, "i3"
 		}, nil},

@@ -54,6 +54,7 @@ type comparison struct {
 	matched   map[string]bool               // ids of images that belong to a live row
 	snapshots map[string][]*volume.Snapshot // by volume
 	deleted   map[string]*volume.Volume     // by the id of their image
+	cached    map[string]bool               // by the id of an image that is in the cache, or was
 	volumeOf  map[string]string             // the volume of a snapshot
 	rows      map[string]*volume.Volume     // by id: live, deleted, of others
 	children  map[volume.ImageParent]int    // of a snapshot in this pool
@@ -66,7 +67,7 @@ func newComparison(t Tables, images []volume.Image) *comparison {
 	c := &comparison{
 		Tables: t, byName: map[string]*volume.Image{}, byID: map[string]*volume.Image{}, matched: map[string]bool{},
 		snapshots: map[string][]*volume.Snapshot{}, rows: map[string]*volume.Volume{},
-		deleted: map[string]*volume.Volume{}, volumeOf: map[string]string{},
+		deleted: map[string]*volume.Volume{}, cached: map[string]bool{}, volumeOf: map[string]string{},
 		children: map[volume.ImageParent]int{}, busy: map[string]*volume.Operation{}, running: map[string]bool{},
 	}
 	for i := range images {
@@ -101,6 +102,11 @@ func (c *comparison) indexRows() {
 	}
 	for i := range c.Volumes {
 		c.rows[c.Volumes[i].ID] = &c.Volumes[i]
+	}
+	for _, v := range slices.Concat(c.Volumes, c.Trashed) {
+		if v.ProjectID == volume.CacheProject {
+			c.cached[v.ImageID] = true
+		}
 	}
 	for i := range c.Snapshots {
 		s := &c.Snapshots[i]

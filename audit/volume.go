@@ -162,6 +162,8 @@ func (c *comparison) parent(v *volume.Volume, img *volume.Image) {
 		says = "from snapshot " + v.SnapshotID
 	case source != "":
 		says = "from volume " + source
+	case img.Parent.Pool == "" && c.cached[img.Parent.ImageID]:
+		return // of which nobody but the service makes clones
 	case strings.HasPrefix(v.ImageMetadata[volume.ImageURL], "rbd:"):
 		if img.Parent.Pool != "" {
 			return // an image of others, in a pool of theirs

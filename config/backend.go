@@ -29,8 +29,11 @@ type Backend struct {
 
 	RBDPool                        string              `conf:"rbd_pool"`
 	ImageRBDAllow                  []string            `conf:"image_rbd_allow"` // pools
-	RBDUser                        string              `conf:"rbd_user"`        // empty: the library's
-	RBDCephConf                    string              `conf:"rbd_ceph_conf"`   // empty: the library's places
+	ImageVolumeCacheEnabled        bool                `conf:"image_volume_cache_enabled"`
+	ImageVolumeCacheMaxSizeGB      int                 `conf:"image_volume_cache_max_size_gb"` // 0: no limit
+	ImageVolumeCacheMaxCount       int                 `conf:"image_volume_cache_max_count"`   // 0: no limit
+	RBDUser                        string              `conf:"rbd_user"`                       // empty: the library's
+	RBDCephConf                    string              `conf:"rbd_ceph_conf"`                  // empty: the library's places
 	RBDClusterName                 string              `conf:"rbd_cluster_name"`
 	RBDSecretUUID                  string              `conf:"rbd_secret_uuid"` // empty: the fsid
 	RBDFlattenVolumeFromSnapshot   bool                `conf:"rbd_flatten_volume_from_snapshot"`

@@ -39,6 +39,7 @@ type Default struct {
 	ImageFileAllow              []string      `conf:"image_file_allow"`                     // absolute
 	ImageURLAllow               []string      `conf:"image_url_allow"`                      // addresses and networks
 	ImageIdleTimeout            time.Duration `conf:"image_idle_timeout"`                   // >= 1 s
+	ImageMinRate                int           `conf:"image_min_rate"`                       // KiB/s; 0: none
 	ReportInterval              time.Duration `conf:"report_interval"`                      // 0: no heartbeat
 	ServiceDownTime             time.Duration `conf:"service_down_time"`                    // > ReportInterval
 	PeriodicInterval            time.Duration `conf:"periodic_interval"`                    // 0: none

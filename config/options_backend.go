@@ -15,6 +15,9 @@ var backendTable = table{"backend", OfBackend, append([]option{
 
 	{name: "rbd_pool", def: "rbd", check: checkPool, help: "Pool with the volumes."},
 	{name: "image_rbd_allow", kind: list, help: "Other pools of the cluster whose images may be cloned by `rbd://fsid/pool/image/snapshot`. **Any project may read every snapshot there.** Empty: none."},
+	{name: "image_volume_cache_enabled", kind: boolean, def: "false", help: "Keep images that volumes were made of, so that further volumes are clones of them."},
+	{name: "image_volume_cache_max_size_gb", kind: integer, def: "0", min: ptr(0), unit: "GiB", help: "The most that these images have together; those that were not used for the longest time go. 0: no limit."},
+	{name: "image_volume_cache_max_count", kind: integer, def: "0", min: ptr(0), unit: "images", help: "The most of these images; 0: no limit."},
 	{name: "rbd_user", help: "cephx user without `client.`. Unset: the library's (`admin`), and no authentication in connection info."},
 	{name: "rbd_ceph_conf", help: "Ceph's configuration file. Empty: the library's default places."},
 	{name: "rbd_cluster_name", def: "ceph", check: checkNotEmpty, help: "Cluster name; decides the default configuration file and keyring."},
@@ -45,8 +48,7 @@ var backendTable = table{"backend", OfBackend, append([]option{
 	chap_username chap_password use_chap_auth nvmet_port_id nvmet_ns_id nvmeof_conn_info_version
 	nvmeof_new_conn_info scst_target_driver scst_target_iqn_name volumes_dir volume_group
 	storage_protocol report_discard_supported image_upload_use_cinder_backend
-	image_upload_use_internal_tenant image_volume_cache_enabled image_volume_cache_max_size_gb
-	image_volume_cache_max_count use_multipath_for_image_xfer enforce_multipath_for_image_xfer
+	image_upload_use_internal_tenant use_multipath_for_image_xfer enforce_multipath_for_image_xfer
 	volume_dd_blocksize volume_copy_bps_limit volume_copy_blkio_cgroup_name backup_use_temp_snapshot
 	num_shell_tries num_volume_device_scan_tries unmanaged_snapshot_prefix sf_volume_prefix
 	vendor_name use_default_quota_class backend_name managed_replication_target

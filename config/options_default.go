@@ -16,6 +16,7 @@ var defaultTable = table{defaultSection, OfService, append([]option{
 	{name: "image_file_allow", kind: list, check: checkDirectories, help: "Directories below which images may be read and written by `file:`. **Any project may read everything there.** Empty: none."},
 	{name: "image_url_allow", kind: list, check: checkNetworks, help: "Addresses and networks, such as `10.1.2.0/24`, of web servers with images, beside all public ones. Private, loopback and link-local addresses are refused otherwise."},
 	{name: "image_idle_timeout", kind: seconds, def: "60", min: ptr(1), help: "How long a server may be silent while an image is read from it or written to it, before the transfer is taken up anew."},
+	{name: "image_min_rate", kind: integer, def: "16", min: ptr(0), unit: "KiB/s", help: "What a server has to send of an image at the least, over a minute of waiting for it; 0: anything will do."},
 
 	{name: "report_interval", reach: OfAll, kind: seconds, def: "10", min: ptr(0), help: "Time between two heartbeats; 0: none."},
 	{name: "service_down_time", reach: OfAll, kind: seconds, def: "60", min: ptr(1), help: "Age of the last heartbeat at which a service counts as down. Raised to 2.5 × report_interval when it is not above it."},

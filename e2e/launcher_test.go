@@ -259,7 +259,7 @@ func TestSupervisorDoesNotGrow(t *testing.T) {
 			s.must("reload")
 		}
 	}
-	round(n) // what is kept up to a limit, as the last lines of the log, is full then
+	round(n)   // what is kept up to a limit, as the last lines of the log, is full then
 	s.scrape() // gives back what was garbage, so that what is left is what is kept
 	fds, memory := descriptors(t, pid), ownMemory(t, pid)
 	round(n)

@@ -79,6 +79,11 @@ func (a *arena) checkImage(v volume.Volume, origin string) {
 	if img.size != uint64(v.Size)*volume.GiB {
 		a.t.Errorf("volume %s: the image has %d bytes, the row says %d GiB", v.ID, img.size, v.Size)
 	}
+	if img.parent != "" && origin == "" { // perhaps an image of the cache
+		for _, id := range a.strings("SELECT id FROM volumes WHERE image_id = $1 AND project_id = $2", img.parent, volume.CacheProject) {
+			origin = id
+		}
+	}
 	if clone := origin != ""; clone != (img.parent != "") && !slices.Contains(a.flattened, v.ID) {
 		a.t.Errorf("volume %s was made from %q, its image has the parent %q", v.ID, origin, img.parent)
 	}

@@ -55,6 +55,26 @@ func (a *arena) asksForImage(path string) ask {
 	return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: "file://" + path}})
 }
 
+// cachedImage returns an image that is in the cache.
+func (a *arena) cachedImage() string {
+	a.t.Helper()
+	path := filepath.Join(a.imageDir, "cached")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if err := os.Rename(a.image(), path); err != nil {
+		a.t.Fatal(err)
+	}
+	a.createVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: "file://" + path}})
+	return path
+}
+
+// uncached has the volume made of an image that is not in the cache, and may be too large
+// for it.
+func (c *cell) uncached() {
+	c.ask = c.asksForVolume(rpc.CreateVolumeRequest{Size: 2, Image: &rpc.ImageSource{URL: "file://" + c.image()}})
+}
+
 // clonedImage returns the URL of an image in a pool of others.
 func (a *arena) clonedImage() string {
 	a.t.Helper()

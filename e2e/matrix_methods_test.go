@@ -74,6 +74,23 @@ var methods = map[string]method{
 		check:   func(c *cell) { c.pool.written(c.t, c.volumeID()) },
 		prepare: func(a *arena) ask { return a.asksForImage(a.image()) },
 	},
+	"cache_image": { // which the create begins, and waits for
+		first: "import", last: "snapshot", volumes: 2, snapshots: 1, options: cacheOn,
+		check:   func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		prepare: func(a *arena) ask { return a.asksForImage(a.image()) },
+	},
+	"create_volume_from_cached_image": { // which is in the cache
+		first: "lookup", last: "clone", volumes: 1, options: cacheOn + "image_volume_cache_max_size_gb = 1\n",
+		check: func(c *cell) {
+			c.pool.written(c.t, c.volumeID())
+			if c.depth == "0" {
+				c.flattened = append(c.flattened, c.volumeID())
+			}
+		},
+		prepare: func(a *arena) ask {
+			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 2, Image: &rpc.ImageSource{URL: "file://" + a.cachedImage()}})
+		},
+	},
 	"clone_image": { // of another pool
 		first: "clone", last: "clone", volumes: 1,
 		check: func(c *cell) { c.pool.written(c.t, c.volumeID()) },

@@ -278,7 +278,8 @@ func (c *cell) volumeID() string {
 // leaveName leaves the first thing that librbd makes of an image.
 func (c *cell) leaveName() {
 	c.t.Helper()
-	c.must(c.pool.io.WriteFull("rbd_id.volume-"+c.volumeID(), encoded("0123456789ab")))
+	ids := c.strings("SELECT resource_id FROM operations WHERE method = $1 AND finished_at IS NULL", c.point.method())
+	c.must(c.pool.io.WriteFull("rbd_id.volume-"+ids[0], encoded("0123456789ab")))
 }
 
 // encoded is a string as Ceph stores it.

@@ -17,6 +17,10 @@ type Config struct {
 	Networks []netip.Prefix
 	// Idle is how long a server may be silent; a minute if 0.
 	Idle time.Duration
+	// MinRate is what a server has to send at the least, in bytes per second; anything
+	// will do if 0. It counts over RateTime of waiting for the server; a minute if 0.
+	MinRate  int64
+	RateTime time.Duration
 	// Spool is the directory of what has to be had whole before it can be read.
 	Spool string
 	// Reserve is what a spool leaves free on its file system, in bytes.
@@ -38,6 +42,7 @@ type Gate struct {
 // Bounds of a connection.
 const (
 	defaultIdle   = time.Minute
+	defaultRate   = time.Minute // that the least rate counts over
 	dialTimeout   = 30 * time.Second
 	mostRedirects = 5
 	mostHeader    = 64 << 10
@@ -47,6 +52,9 @@ const (
 func New(cfg Config) *Gate {
 	if cfg.Idle <= 0 {
 		cfg.Idle = defaultIdle
+	}
+	if cfg.RateTime <= 0 {
+		cfg.RateTime = defaultRate
 	}
 	g := &Gate{cfg: cfg, spool: spool{dir: cfg.Spool, reserve: cfg.Reserve}}
 	dialer := &net.Dialer{Timeout: dialTimeout, Control: g.control}

@@ -22,6 +22,10 @@ type remote struct {
 	size   int64 // -1 while it is not known
 	tag    string
 	failed int // in a row, without a byte
+	pace   pace
+
+	strong, modified string // what else the server says of this version of the image
+	asks             bool   // only what it is; nothing is read
 
 	body    io.ReadCloser
 	request context.Context // that body belongs to
@@ -41,14 +45,19 @@ var errSilent = errors.New("the server is silent")
 
 // openRemote connects to the server. Kinds: those of Read.
 func (g *Gate) openRemote(ctx context.Context, url string) (*remote, error) {
-	r := &remote{gate: g, ctx: ctx, url: url, size: -1}
+	r := &remote{gate: g, ctx: ctx, url: url, size: -1, pace: pace{least: g.cfg.MinRate, over: g.cfg.RateTime}}
+	return r, r.open()
+}
+
+// open connects, as often as it takes.
+func (r *remote) open() error {
 	for {
 		err := r.connect()
 		if err == nil {
-			return r, nil
+			return nil
 		}
 		if err := r.again(err); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -67,7 +76,7 @@ func (r *remote) Read(p []byte) (int, error) {
 		}
 		if err == nil {
 			var n int
-			if n, err = r.read(p); n > 0 || err == nil {
+			if n, err = r.read(p); n > 0 && !errors.Is(err, errSlow) || err == nil {
 				return n, nil
 			}
 		}
@@ -88,11 +97,15 @@ func (r *remote) read(p []byte) (int, error) {
 		p = p[:min(int64(len(p)), r.size-r.offset)]
 	}
 	r.silent.Reset(r.gate.cfg.Idle)
+	begun := time.Now()
 	n, err := r.body.Read(p)
 	r.silent.Stop()
 	r.offset += int64(n)
 	if n > 0 {
 		r.failed = 0
+	}
+	if slow := r.pace.note(n, time.Since(begun)); slow != nil {
+		return n, slow
 	}
 	if err != nil && errors.Is(context.Cause(r.request), errSilent) {
 		err = errSilent
@@ -160,6 +173,9 @@ func (r *remote) connect() (err error) {
 		return fault.New(fault.Invalid, "no request can be made of the url").WithField("image.url")
 	}
 	req.Header.Set("Accept-Encoding", "identity")
+	if r.asks {
+		req.Header.Set("Range", "bytes=0-0")
+	}
 	if r.offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
 		if r.tag != "" {
@@ -193,21 +209,24 @@ func plain(err error) error {
 
 // accept looks whether an answer goes on where the transfer is.
 func (r *remote) accept(resp *http.Response) error {
+	if r.asks {
+		return r.acceptAnswer(resp)
+	}
 	if err := status(resp.StatusCode); err != nil {
 		return err
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
 		return fault.New(fault.Unsupported, "the server sends the image in the encoding %q", e).WithField("image.url")
 	}
-	tag := validator(resp.Header)
 	if r.offset == 0 {
 		if resp.StatusCode != http.StatusOK {
 			return fault.New(fault.Invalid, "the server answers %s to a request for the whole image", resp.Status).WithField("image.url")
 		}
-		r.size, r.tag = resp.ContentLength, tag
+		r.size = resp.ContentLength
+		r.note(resp.Header)
 		return nil
 	}
-	if tag != r.tag {
+	if tag := validator(resp.Header); tag != r.tag {
 		return changed("it is marked %s, and was %s", tag, r.tag)
 	}
 	if resp.StatusCode == http.StatusPartialContent {

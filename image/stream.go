@@ -20,12 +20,15 @@ type Stream struct {
 	Size int64
 
 	gate *Gate
+	url  *url.URL
 	from io.ReadCloser
 	head *bufio.Reader
 	file *os.File // of a source that is one
 	sum  digest
 	read int64
 	most int64
+
+	source Source
 }
 
 // bufferSize is how much is read from a source at once.
@@ -44,7 +47,7 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err e
 	if err != nil {
 		return nil, err
 	}
-	stream := &Stream{gate: g}
+	stream := &Stream{gate: g, url: u, source: s}
 	if stream.sum, err = newDigest(s.Checksum); err != nil {
 		return nil, err
 	}
@@ -102,6 +105,14 @@ func (s *Stream) bound(disk int64) error {
 	default:
 		return nil
 	}
+}
+
+// CheckFits refuses, with the kind Invalid, an image of that many bytes for a smaller disk.
+func CheckFits(size, disk int64) error {
+	if size > disk {
+		return tooLarge(size, disk)
+	}
+	return nil
 }
 
 func tooLarge(size, disk int64) error {

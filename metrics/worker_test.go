@@ -35,6 +35,7 @@ func busy(now time.Time) worker.Vitals {
 			{Method: "FlattenVolume", Begun: now.Add(-time.Hour), Sign: now.Add(-time.Second)},
 			{Method: "CreateVolume", Begun: now.Add(-30 * time.Second), Sign: now.Add(-30 * time.Second)},
 		},
+		ImageCache: worker.CacheCounts{Hits: 5, Misses: 2, Evictions: 1, Images: 3, GB: 4},
 		Requests: []rpc.MethodStats{{
 			Method: "create_volume", Requests: 10, Errors: 3, Seconds: 4.5,
 			ByKind: map[fault.Kind]int64{fault.Busy: 2, fault.Invalid: 1},
@@ -96,6 +97,11 @@ func TestWorker(t *testing.T) {
 		want(12.5*(1<<30), "pool_free_bytes")
 		want(70<<30, "pool_provisioned_bytes")
 		want(60<<30, "pool_allocated_bytes")
+		want(5, "image_cache_hits_total")
+		want(2, "image_cache_misses_total")
+		want(1, "image_cache_evictions_total")
+		want(3, "image_cache_images")
+		want(4<<30, "image_cache_bytes")
 		want(float64(now.Unix()-5), "pool_report_timestamp_seconds")
 		want(1, "build_info", "version=1.2.3")
 	})

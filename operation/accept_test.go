@@ -69,6 +69,10 @@ func TestRepeatedRequest(t *testing.T) {
 		if _, err := e.Submit(t.Context(), other); !errors.Is(err, fault.Conflict) {
 			t.Errorf("other method: %v", err)
 		}
+		other.AskedAs = r.Method
+		if again, err := e.Submit(t.Context(), other); err != nil || again.ID != first.ID {
+			t.Errorf("the same by another method: %v, %v", again, err)
+		}
 		other = r
 		other.ProjectID = "q"
 		if op, err := e.Submit(t.Context(), other); err != nil || op.ID == first.ID {

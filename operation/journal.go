@@ -111,6 +111,15 @@ type Tx interface {
 	// DeleteType removes a row for good. One that is not there is success.
 	DeleteType(id string) error
 
+	// CachedImage returns what the image cache of a service has of an image.
+	CachedImage(host, image string) (volume.CachedImage, error)
+	// InsertCachedImage makes a volume an entry of the cache; UsedAt is set. It is
+	// fault.Exists if there is one of that image. UseCachedImage sets UsedAt, and
+	// DropCachedImage takes the volume out again; one that is no entry is success.
+	InsertCachedImage(c *volume.CachedImage) error
+	UseCachedImage(volumeID string) error
+	DropCachedImage(volumeID string) error
+
 	// AppendEvent writes an event and sets its ID and CreatedAt.
 	AppendEvent(e *volume.Event) error
 }

@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,6 +25,9 @@ type Request struct {
 	// Asked is what tells a repeated request from another one under the same id, where
 	// Args hold more than that; nil for Args.
 	Asked any
+	// AskedAs is the method that does so, where a request is for one method at one time
+	// and for another later; empty for Method.
+	AskedAs string
 	// Deadline is when an operation that has not begun is cancelled instead; zero
 	// is never. One that has begun is not affected.
 	Deadline    time.Time
@@ -47,7 +51,7 @@ func (r *Request) operation(host string) (*volume.Operation, error) {
 	}
 	return &volume.Operation{
 		ID: uuid.NewString(), RequestID: r.RequestID, ProjectID: r.ProjectID, UserID: r.UserID,
-		Method: r.Method, Args: args, ArgHash: hash(host, r.Method, asked),
+		Method: r.Method, Args: args, ArgHash: hash(host, cmp.Or(r.AskedAs, r.Method), asked),
 		Backend: host, Status: volume.Queued, Attempt: 1, Deadline: r.Deadline, TraceParent: r.TraceParent,
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/volume"
 )
 
 // Headers of a request. Names are case-sensitive, as NATS has it.
@@ -79,6 +80,9 @@ func parseCall(h nats.Header, now time.Time) (Call, error) {
 		if !printable(h.Get(name)) {
 			return Call{}, badHeader(name, "must be at most %d printable ASCII characters", maxIdentity)
 		}
+	}
+	if c.ProjectID == volume.CacheProject {
+		return Call{}, badHeader(HeaderProject, "must not be %s, which is the service's own", c.ProjectID)
 	}
 	if c.RequestID == "" {
 		c.RequestID = uuid.NewString()

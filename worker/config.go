@@ -54,10 +54,20 @@ type Config struct {
 	DeletedKeep time.Duration
 	// Images says what images may come from and go to, and what they may cost.
 	Images image.Config
+	// ImageCache is what the backend keeps of images.
+	ImageCache ImageCache
 	// Lanes bounds the work that is done at once.
 	Lanes map[operation.Lane]operation.Limits
 	// RPC bounds the requests that are handled at once.
 	RPC rpc.Config
+}
+
+// ImageCache bounds the images that a backend keeps, so that further volumes are clones
+// of them.
+type ImageCache struct {
+	Enabled  bool
+	MaxGB    int64 // of all images together; 0: no limit
+	MaxCount int   // 0: no limit
 }
 
 // Live is what can be changed while the worker runs, by Tune.

@@ -31,6 +31,7 @@ type creation struct {
 
 	made  volume.Location
 	facts map[string]string // of the image it was made of
+	cache lookup            // of that image
 
 	// deep tells that the chain has to become shorter first, apart that the volume is
 	// flattened before anybody is told of it; see depth.go.

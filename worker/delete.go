@@ -64,6 +64,12 @@ func (w *Worker) acceptDelete(tx operation.Tx, op *volume.Operation, d *deletion
 	}
 	op.Resource.ID = v.ID
 	d.Image, d.Before, d.Keep, d.Parent = v.Ref(w.cfg.VolumeNameTemplate), v.Status, w.cfg.DeletedKeep, v.AdoptedParent
+	if v.ProjectID == volume.CacheProject {
+		d.Keep, d.Cascade = 0, true
+		if err := tx.DropCachedImage(v.ID); err != nil {
+			return err
+		}
+	}
 	if err := detached(tx, &v); err != nil {
 		return err
 	}

@@ -63,9 +63,13 @@ func (w *Worker) submit(ctx context.Context, method string, args any) (operation
 // submitAs is submit of arguments that hold more than was asked.
 func (w *Worker) submitAs(ctx context.Context, method string, asked, args any) (operation.Outcome, error) {
 	call := rpc.CallFrom(ctx)
+	askedAs := method
+	if method == methodCreateCached { // by a configuration that may be another the next time
+		askedAs = methodCreateFromImage
+	}
 	op, err := w.engine.Submit(ctx, operation.Request{
 		RequestID: call.RequestID, ProjectID: call.ProjectID, UserID: call.UserID,
-		Method: method, Asked: asked, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
+		Method: method, Asked: asked, AskedAs: askedAs, Args: args, Deadline: call.Deadline, TraceParent: call.TraceParent,
 	})
 	if err != nil {
 		return operation.Outcome{}, err
@@ -134,6 +138,8 @@ func (w *Worker) handleCreateVolume(ctx context.Context, r rpc.CreateVolumeReque
 		method = methodCreateClone
 	case r.Image != nil && image.Scheme(r.Image.URL) == image.SchemeRBD:
 		method = methodCloneImage
+	case r.Image != nil && w.cfg.ImageCache.Enabled:
+		method = methodCreateCached
 	case r.Image != nil:
 		method = methodCreateFromImage
 	}
@@ -276,6 +282,9 @@ func (w *Worker) connectable(ctx context.Context, r rpc.ConnectionRequest) (volu
 	}
 	if err := w.here(&v, "volume_id"); err != nil {
 		return volume.Volume{}, err
+	}
+	if v.ProjectID == volume.CacheProject {
+		return volume.Volume{}, cached(&v, "volume_id")
 	}
 	if v.Status.Transient() && v.Status != volume.Extending && v.Status != volume.Uploading && v.Status != volume.Retyping {
 		return volume.Volume{}, fault.New(fault.Conflict, "volume %s is %s", v.ID, v.Status)

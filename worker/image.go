@@ -24,15 +24,17 @@ func (w *Worker) createFromImage() operation.Method[creation] {
 	return operation.Method[creation]{
 		Name: methodCreateFromImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Bulk, Target: operation.Exclusive, Creates: true,
 		Overwrites: true,
-		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
-			if _, err := driver.Ability[driver.Writer](w.driver, fillVolumes); err != nil {
-				return err
-			}
-			return w.insertVolume(tx, op, c, nil)
-		},
-		Steps: []operation.Step[creation]{{Name: "import", Interruptible: true, Run: w.importNew}},
-		Undo:  w.removeCreated, Finish: w.finishCreate,
+		Accept:     w.acceptImport,
+		Steps:      []operation.Step[creation]{{Name: "import", Interruptible: true, Run: w.importNew}},
+		Undo:       w.removeCreated, Finish: w.finishCreate,
 	}
+}
+
+func (w *Worker) acceptImport(tx operation.Tx, op *volume.Operation, c *creation) error {
+	if _, err := driver.Ability[driver.Writer](w.driver, fillVolumes); err != nil {
+		return err
+	}
+	return w.insertVolume(tx, op, c, nil)
 }
 
 // cloneImage makes a volume as a clone of an image on the same storage.

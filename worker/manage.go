@@ -239,6 +239,9 @@ func (w *Worker) checkManage(ctx context.Context, r *rpc.ManageExistingRequest) 
 	); err != nil {
 		return err
 	}
+	if r.ProjectID == volume.CacheProject {
+		return fault.New(fault.Invalid, "the project %s is the service's own", r.ProjectID).WithField("project_id")
+	}
 	if r.VolumeID != "" {
 		if err := checkID("volume_id", r.VolumeID); err != nil {
 			return err

@@ -3,12 +3,13 @@ package worker
 import (
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
+	"github.com/volumed/volumed/rpc"
 	"github.com/volumed/volumed/volume"
 )
 
 // Names of methods that no caller asks for by name: create_volume becomes one
-// of the first four where it has a source; a delete is followed by the fifth, a
-// clone of a volume by the sixth; manage_existing becomes
+// of the first five where it has a source, and the fifth begins the sixth; a delete is
+// followed by the seventh, a clone of a volume by the eighth; manage_existing becomes
 // manage_deleted_volume for what was deleted, and a delete one of the last two where it
 // leaves the backend alone.
 const (
@@ -16,6 +17,8 @@ const (
 	methodCreateClone        = "create_cloned_volume"
 	methodCreateFromImage    = "create_volume_from_image"
 	methodCloneImage         = "clone_image"
+	methodCreateCached       = "create_volume_from_cached_image"
+	methodCacheImage         = "cache_image"
 	methodPurge              = "purge_volume"
 	methodDropSnapshot       = "drop_clone_snapshot"
 	methodManageDeleted      = "manage_deleted_volume"
@@ -29,6 +32,8 @@ func (w *Worker) register(e *operation.Engine) {
 	operation.Register(e, w.createFromSnapshot())
 	operation.Register(e, w.createClone())
 	operation.Register(e, w.createFromImage())
+	operation.Register(e, w.createCached())
+	operation.Register(e, w.cacheImage())
 	operation.Register(e, w.cloneImage())
 	operation.Register(e, w.reimage())
 	operation.Register(e, w.copyToImage())
@@ -65,7 +70,21 @@ func (w *Worker) ourVolume(tx operation.Tx, op *volume.Operation, id, field stri
 	if err != nil {
 		return volume.Volume{}, named(err, field)
 	}
-	return v, w.here(&v, field)
+	return v, firstOf(w.here(&v, field), offLimits(op, &v, field))
+}
+
+// offLimits refuses to change an image of the cache: others are made of it. An operator
+// may delete it.
+func offLimits(op *volume.Operation, v *volume.Volume, field string) error {
+	if v.ProjectID != volume.CacheProject || op.Method == rpc.MethodDeleteVolume {
+		return nil
+	}
+	return cached(v, field)
+}
+
+func cached(v *volume.Volume, field string) error {
+	return fault.New(fault.Conflict, "volume %s is an image in the cache of %s, which nobody uses or changes", v.ID, volume.ParseHost(v.Host).Service()).
+		WithField(field).WithHint("it can be deleted; volumes that were made of it stay")
 }
 
 // here refuses a volume of another service.

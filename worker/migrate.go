@@ -85,8 +85,8 @@ func (w *Worker) chooseDestination(tx operation.Tx, op *volume.Operation, m *mig
 	if _, err := driver.Ability[driver.Copier](w.driver, "copy volumes to others"); err != nil {
 		return err
 	}
-	if _, able := driver.As[driver.Comparer](w.driver); m.Verify && !able {
-		return fault.New(fault.Unsupported, "the driver of %s cannot compare a copy", w.cfg.Host).WithField("verify")
+	if _, err := driver.Ability[driver.Comparer](w.driver, "compare copies"); m.Verify && err != nil {
+		return fault.Of(err).WithField("verify")
 	}
 	if v.ImageID == "" {
 		return fault.New(fault.Conflict, "the image of volume %s is not known by its id", v.ID).

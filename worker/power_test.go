@@ -53,12 +53,16 @@ func (n *neighbourhood) image() string {
 // that comes back after the machine has lost its power: nobody does it again.
 func TestPowerLossBringsBackNoOldData(t *testing.T) {
 	t.Parallel()
+	fromImage := func(n *neighbourhood, _ volume.Volume, _ volume.Snapshot) error {
+		n.create(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: n.image()}})
+		return nil
+	}
+	cached := map[string]bool{"create_volume_from_cached_image": true, "cache_image": true}
 	for method, act := range map[string]func(n *neighbourhood, v volume.Volume, snap volume.Snapshot) error{
-		"revert_to_snapshot": func(n *neighbourhood, v volume.Volume, snap volume.Snapshot) error { return n.revert(v, snap) },
-		"create_volume_from_image": func(n *neighbourhood, _ volume.Volume, _ volume.Snapshot) error {
-			n.create(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: n.image()}})
-			return nil
-		},
+		"revert_to_snapshot":              func(n *neighbourhood, v volume.Volume, snap volume.Snapshot) error { return n.revert(v, snap) },
+		"create_volume_from_image":        fromImage,
+		"create_volume_from_cached_image": fromImage,
+		"cache_image":                     fromImage,
 		"reimage": func(n *neighbourhood, v volume.Volume, _ volume.Snapshot) error {
 			_, err := n.Reimage(n.Context(), n.host, rpc.ReimageRequest{VolumeID: v.ID, Image: rpc.ImageSource{URL: n.image()}}, wait())
 			return err
@@ -77,6 +81,7 @@ func TestPowerLossBringsBackNoOldData(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := n.another()
+			p.cfg.ImageCache.Enabled = cached[method]
 			open := p.deps.OpenStore
 			p.deps.OpenStore = func(ctx context.Context) (worker.Store, error) {
 				db, err := open(ctx)

@@ -70,6 +70,9 @@ func (w *Worker) capabilities(ctx context.Context) (rpc.CapabilitiesReply, error
 	if stats.AllocatedCapacityGB, err = w.store.AllocatedGB(ctx, w.cfg.Host); err != nil {
 		return rpc.CapabilitiesReply{}, err
 	}
+	if err := w.countCached(ctx); err != nil {
+		return rpc.CapabilitiesReply{}, err
+	}
 	r := rpc.CapabilitiesReply{Host: w.cfg.Host, Capabilities: stats, Timestamp: time.Now().UTC()}
 	w.stats.set(r)
 	return r, nil

@@ -49,6 +49,9 @@ type reader interface {
 	SnapshotRecord(ctx context.Context, id string) (volume.Snapshot, error)
 	// AllocatedGB is the sum of the sizes of the service's volumes, in GiB.
 	AllocatedGB(ctx context.Context, host string) (int64, error)
+	// CacheVolumes are the volumes of the service's image cache: those that are no
+	// entries, then the least recently used first.
+	CacheVolumes(ctx context.Context, host string) ([]volume.CacheVolume, error)
 }
 
 // auditStore keeps audits and answers what they ask. Its writes are made under the

@@ -86,7 +86,7 @@ func (w *Worker) ourDeleted(tx operation.Tx, op *volume.Operation, id string) (v
 	if err != nil {
 		return volume.Volume{}, named(err, "volume_id")
 	}
-	return v, w.here(&v, "volume_id")
+	return v, firstOf(w.here(&v, "volume_id"), offLimits(op, &v, "volume_id"))
 }
 
 func notDeleted(v *volume.Volume) error {

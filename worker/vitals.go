@@ -34,6 +34,17 @@ type Vitals struct {
 	Calls        []driver.Flight       `json:"calls,omitempty"`      // in the driver, oldest first
 	Requests     []rpc.MethodStats     `json:"requests,omitempty"`
 	Capabilities rpc.CapabilitiesReply `json:"capabilities,omitzero"` // as last reported
+	ImageCache   CacheCounts           `json:"image_cache,omitzero"`
+}
+
+// CacheCounts tell of the image cache since the process began.
+type CacheCounts struct {
+	Hits      int64 `json:"hits"`      // volumes that were made of an image in the cache
+	Misses    int64 `json:"misses"`    // images that had to be brought there
+	Evictions int64 `json:"evictions"` // images that had to make room
+	// Images and GB are what the cache has, as last reported with the capabilities.
+	Images int64 `json:"images"`
+	GB     int64 `json:"gb"`
 }
 
 // Vitals returns what the worker knows of itself. It may be called by any
@@ -51,7 +62,7 @@ func (w *Worker) Vitals() Vitals {
 	v.BusConnected = w.conn.Connected()
 	v.Methods = w.engine.Methods()
 	v.Lanes, v.Operations, v.Requests = w.engine.Load(), w.engine.InFlight(), w.server.Stats()
-	v.Capabilities = w.stats.get()
+	v.Capabilities, v.ImageCache = w.stats.get(), w.cacheStats.read()
 	if tracker, able := driver.As[driver.Tracker](w.driver); able {
 		v.Calls = tracker.Flights()
 		slices.SortFunc(v.Calls, func(a, b driver.Flight) int { return a.Begun.Compare(b.Begun) })

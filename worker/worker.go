@@ -35,6 +35,7 @@ type Worker struct {
 	events *rpc.Events
 
 	images     *image.Gate
+	cacheStats cacheCounts
 	health     *health
 	pulse      pulse
 	beating    chan struct{} // holds a token while a heartbeat is written

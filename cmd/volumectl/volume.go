@@ -166,10 +166,14 @@ func (a *app) volumeFlatten() *cobra.Command {
 func (a *app) volumeList() *cobra.Command {
 	var l list
 	var req rpc.ListVolumesRequest
+	var cached bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List volumes, newest first",
 		RunE: a.read(func(ctx context.Context, _ []string) error {
 			req.Page = l.page()
+			if cached {
+				req.ProjectID = volume.CacheProject
+			}
 			all, err := collect(l, a.client.Volumes(ctx, req))
 			if err != nil {
 				return err
@@ -180,6 +184,7 @@ func (a *app) volumeList() *cobra.Command {
 	cmd.Flags().StringVar(&req.Host, "host", "", "only volumes of this host@backend")
 	cmd.Flags().StringVar((*string)(&req.Status), "status", "", "only volumes with this status")
 	cmd.Flags().StringVar(&req.Name, "name", "", "only volumes with this name")
+	cmd.Flags().BoolVar(&cached, "image-cache", false, "only the images that backends keep to clone volumes from; for operators")
 	return l.add(cmd)
 }
 

@@ -157,7 +157,10 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
 		MaxCloneDepth: b.RBDMaxCloneDepth, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
-		Images:      imageConfig(cfg),
+		Images: imageConfig(cfg),
+		ImageCache: worker.ImageCache{
+			Enabled: b.ImageVolumeCacheEnabled, MaxGB: int64(b.ImageVolumeCacheMaxSizeGB), MaxCount: b.ImageVolumeCacheMaxCount,
+		},
 		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),
 		RPC:            rpc.Config{PendingMessages: cfg.NATS.PendingMsgsLimit, PendingBytes: cfg.NATS.PendingBytesLimit},
@@ -171,7 +174,7 @@ const spoolReserve = 1 << 30
 // imageConfig says what images may come from, and what they may cost.
 func imageConfig(cfg *config.Config) image.Config {
 	c := image.Config{
-		Directories: cfg.Default.ImageFileAllow, Idle: cfg.Default.ImageIdleTimeout,
+		Directories: cfg.Default.ImageFileAllow, Idle: cfg.Default.ImageIdleTimeout, MinRate: int64(cfg.Default.ImageMinRate) << 10,
 		Spool: cfg.Default.ImageConversionDir, Reserve: spoolReserve,
 		Memory: int64(cfg.Default.ImageConversionMemoryLimit) << 30, CPU: cfg.Default.ImageConversionCPULimit,
 	}

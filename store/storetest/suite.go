@@ -42,6 +42,7 @@ func Run(t *testing.T, newURL func(t testing.TB) string) {
 		{"plans", testPlans},
 		{"prune_audits", testPruneAudits},
 		{"holdings", testHoldings},
+		{"image_cache", testCache},
 		{"types", testTypes},
 		{"types_in_use", testTypesInUse},
 		{"no_lost_update", testNoLostUpdate},

@@ -1,0 +1,188 @@
+package image
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/volumed/volumed/fault"
+)
+
+// What an image is called, and what it is, tell it from others; a signature does not.
+func TestIdentity(t *testing.T) {
+	data := content(1 << 20)
+	header := http.Header{}
+	var asked atomic.Int64
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "bytes=0-0" {
+			t.Errorf("asked for %q", r.Header.Get("Range"))
+		}
+		asked.Add(1)
+		for k, v := range header {
+			w.Header()[k] = v
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	})
+	base := url[:len(url)-len("/image?signature=secret")]
+	g := newGate(t, nil)
+	sum, names := checksum(data), map[string]string{} // of the first with an identity
+	for _, tt := range []struct {
+		name, tag, url, checksum string
+		format                   Format
+		like                     string // the first that has the same identity; - for having none
+	}{
+		{name: "plain", tag: `"1"`, url: "/image"},
+		{name: "signed", tag: `"1"`, url: "/image?X-Amz-Signature=a&X-Amz-Date=b", like: "plain"},
+		{name: "swift", tag: `"1"`, url: "/image?temp_url_sig=a&temp_url_expires=1", like: "plain"},
+		{name: "other_tag", tag: `"2"`, url: "/image"},
+		{name: "other_path", tag: `"1"`, url: "/other"},
+		{name: "other_query", tag: `"1"`, url: "/image?id=2&X-Amz-Signature=a"},
+		{name: "taken_for_raw", tag: `"1"`, url: "/image", format: Raw},
+		{name: "taken_for_vpc", tag: `"1"`, url: "/image", format: VPC},
+		{name: "taken_for_what_can_be_seen", tag: `"1"`, url: "/image", format: QCOW2, like: "plain"},
+		{name: "weak", tag: `W/"1"`, url: "/image", like: "-"},
+		{name: "untagged", url: "/image", like: "-"},
+		{name: "checksum", url: "/image", checksum: sum},
+		{name: "checksum_in_capitals", tag: `"9"`, url: "/image", checksum: "sha256:" + string(bytes.ToUpper([]byte(sum[7:]))), like: "checksum"},
+		{name: "checksum_elsewhere", url: "/other", checksum: sum},
+	} {
+		header = http.Header{}
+		if tt.tag != "" {
+			header.Set("ETag", tt.tag)
+		}
+		got, err := g.Identify(t.Context(), Source{URL: base + tt.url, Format: tt.format, Checksum: tt.checksum})
+		wantKind(t, "", err)
+		first, known := names[got]
+		switch {
+		case got == "":
+			first = "-"
+		case !known:
+			names[got] = tt.name
+		}
+		if first != tt.like {
+			t.Errorf("%s is like %q, want %q", tt.name, first, tt.like)
+		}
+	}
+	if asked.Load() != 14 {
+		t.Errorf("%d questions", asked.Load())
+	}
+}
+
+// The answer to the question and the transfer tell the same, whether the server knows
+// ranges or not.
+func TestIdentityOfAStream(t *testing.T) {
+	data := content(1 << 20)
+	for name, handle := range map[string]http.HandlerFunc{
+		"ranges": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("ETag", `"1"`)
+			http.ServeContent(w, r, "", time.Unix(1000, 0), bytes.NewReader(data))
+		},
+		"none": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"1"`)
+			w.Header().Set("Content-Length", "1048576")
+			_, _ = w.Write(data)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, source := newGate(t, nil), Source{URL: serve(t, handle)}
+			asked, err := g.Identify(t.Context(), source)
+			wantKind(t, "", err)
+			stream, err := g.Open(t.Context(), source, gib)
+			wantKind(t, "", err)
+			defer stream.Close()
+			if got := stream.Identity(); got == "" || got != asked {
+				t.Errorf("asked %q, of the transfer %q", asked, got)
+			}
+		})
+	}
+}
+
+// A server that refuses is asked by the URL of the caller, and its answer counts.
+func TestIdentityIsRefused(t *testing.T) {
+	for code, kind := range map[int]fault.Kind{
+		http.StatusForbidden: fault.Invalid, http.StatusUnauthorized: fault.Invalid, http.StatusNotFound: fault.NotFound,
+		http.StatusBadGateway: fault.Busy,
+	} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+		_, err := newGate(t, nil).Identify(t.Context(), Source{URL: url})
+		wantKind(t, kind, err)
+	}
+}
+
+// A file is another one as soon as anything was written to it, also by the same number of
+// bytes and with its time put back.
+func TestIdentityOfAFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "image")
+	data := content(1 << 20)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })
+	source := Source{URL: "file://" + path}
+	stream, err := g.Open(t.Context(), source, gib)
+	wantKind(t, "", err)
+	defer stream.Close()
+	before, err := g.Identify(t.Context(), source)
+	wantKind(t, "", err)
+	if got := stream.Identity(); got != before || got == "" {
+		t.Errorf("asked %q, of the stream %q", before, got)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The clock of the file system may not have moved on: until it has, the write is not
+	// one that anybody could have read around.
+	for stream.Identity() == before {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = g.Identify(t.Context(), Source{URL: "file:///etc/hostname"})
+	wantKind(t, fault.Invalid, err)
+}
+
+// A server that sends a byte now and then is never silent, and given up all the same.
+func TestServerThatTrickles(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000000000")
+		_, _ = w.Write(content(64 << 10)) // as much as to tell the format
+		for tick := time.NewTicker(5 * time.Millisecond); r.Context().Err() == nil; <-tick.C {
+			_, _ = w.Write([]byte("x"))
+			w.(http.Flusher).Flush()
+		}
+	})
+	g := newGate(t, func(c *Config) { c.MinRate, c.RateTime = 1<<20, 200*time.Millisecond })
+	_, err := drained(t, g, Source{URL: url})
+	wantKind(t, fault.Busy, err)
+	if f := fault.Of(err); f == nil || f.Field != "image.url" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// The time in which nobody waits for the server does not count.
+func TestPace(t *testing.T) {
+	p := pace{least: 100, over: time.Second}
+	for range 1000 {
+		if err := p.note(10, 50*time.Millisecond); err != nil { // 200 a second
+			t.Fatal(err)
+		}
+	}
+	for range 9 {
+		_ = p.note(5, 100*time.Millisecond)
+	}
+	if err := p.note(5, 100*time.Millisecond); fault.KindOf(err) != fault.Busy { // 50 a second
+		t.Errorf("%v", err)
+	}
+	if err := (&pace{}).note(0, time.Hour); err != nil {
+		t.Errorf("without a least rate: %v", err)
+	}
+}
