@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -113,6 +112,7 @@ func (w *Worker) lastBeat(ctx context.Context) error {
 	if w.replaced || w.cutOff {
 		left = w.addrs()
 	}
-	addrs := slices.Concat([]string{}, w.unfenced(), left)
+	addrs := append([]string{}, w.unfenced()...) // nil would leave those in the row that are there
+	addrs = append(addrs, left...)
 	return w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
 }
