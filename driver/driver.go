@@ -88,7 +88,8 @@ type Cloner interface {
 	// FlattenVolume copies what the volume still shares with its parent, so
 	// that it depends on nothing. One without a parent is success. A cancelled
 	// ctx interrupts it within a second, with the kind Cancelled, and leaves a
-	// valid clone.
+	// valid clone. While other clients of the backend suffer it stands back for
+	// them, hardly so where the ctx IsAwaited.
 	FlattenVolume(ctx context.Context, v volume.Ref, progress Progress) error
 }
 

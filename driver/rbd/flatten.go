@@ -15,8 +15,9 @@ import (
 )
 
 // FlattenVolume copies all that a clone shares with its parent, as fast as the clients
-// of the pool do not suffer from it. It runs over the data connection. ctx is looked at between two objects; while an object hangs
-// it interrupts nothing.
+// of the pool do not suffer from it, over a connection of its own; one that somebody waits
+// for hardly slower, over the data connection. ctx is looked at between two objects;
+// while an object hangs it interrupts nothing.
 func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress driver.Progress) (err error) {
 	defer fault.Wrap(&err, "flatten %s", v.Name)
 	leave, err := d.enter(ctx)
@@ -25,9 +26,18 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 	}
 	defer leave()
 	if err := d.control.read(); err != nil {
-		return err // over the data connection it would hang
+		return err // over the connections without timeouts it would hang
 	}
-	img, err := d.openClone(ctx, d.data, v, rbd.OpenImage)
+	over := d.data
+	if !driver.IsAwaited(ctx) {
+		link, done, err := d.aside.use(ctx, d.cfg)
+		if err != nil {
+			return err
+		}
+		defer done()
+		over = link
+	}
+	img, err := d.openClone(ctx, over, v, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
