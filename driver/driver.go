@@ -65,7 +65,9 @@ type Provisioner interface {
 // Snapshotter makes and unmakes snapshots.
 type Snapshotter interface {
 	// CreateSnapshot takes a snapshot. One of that name that exists already is
-	// success: names hold ids of one operation. Kinds: NotFound for the volume.
+	// success: names hold ids of one operation. Kinds: NotFound for the volume;
+	// Exhausted with ErrTooManySnapshots in the chain where there are as many as
+	// there may be.
 	CreateSnapshot(ctx context.Context, s volume.SnapshotRef) error
 	// DeleteSnapshot removes a snapshot. One that is not there, or whose volume
 	// is not, is success. Kinds: Busy with the clones in BlockedBy when clones

@@ -156,7 +156,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
-		MaxCloneDepth: b.RBDMaxCloneDepth, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
+		MaxCloneDepth: b.RBDMaxCloneDepth, MaxSnapshots: b.RBDMaxSnapshotsPerImage, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
 		Images:      imageConfig(cfg),
 		DeletedKeep: keep, Lanes: lanes(b), SharedPool: !b.RBDExclusiveCinderPool,
 		SharedDatabase: !strings.HasPrefix(cfg.Database.Connection.Reveal(), "sqlite:"),

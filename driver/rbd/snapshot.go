@@ -30,6 +30,9 @@ func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 		return err
 	}
 	defer img.close(&err)
+	if err := img.hasRoom(s.Name); err != nil {
+		return err
+	}
 	err = img.takeSnapshot(ctx, s.Name)
 	if errno(err) == syscall.EEXIST {
 		err = img.retakeSnapshot(ctx, s.Name)
