@@ -26,6 +26,7 @@ type Driver struct {
 	cloneFormat uint64 // 1 or 2
 	calls       calls
 	purging     locks
+	snapshots   locks // of images by id: one change at a time
 	monitors    monitors
 	sources     sources
 	questions   questions
