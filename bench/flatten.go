@@ -37,10 +37,6 @@ func measureFlatten(ctx context.Context, w *world) error {
 			return err
 		}
 		defer v.close()
-		idle, err := v.during(func() error { time.Sleep(victimIdle); return nil })
-		if err != nil {
-			return err
-		}
 		for _, f := range []struct {
 			what, bar string
 			flatten   func(ids []string) error
@@ -49,6 +45,10 @@ func measureFlatten(ctx context.Context, w *world) error {
 			{"by the service", "≤ 1.3 ×", func(ids []string) error { return s.flattenAll(ctx, ids) }},
 		} {
 			ids, _, err := s.createMany(ctx, flattenClones, rpc.CreateVolumeRequest{SourceVolID: parent})
+			if err != nil {
+				return err
+			}
+			idle, err := v.during(func() error { time.Sleep(victimIdle); return nil })
 			if err != nil {
 				return err
 			}
@@ -62,8 +62,11 @@ func measureFlatten(ctx context.Context, w *world) error {
 			if _, err := s.deleteMany(ctx, ids); err != nil {
 				return err
 			}
+			if err := s.purged(ctx); err != nil {
+				return err
+			}
 		}
-		return s.purged(ctx)
+		return nil
 	})
 }
 

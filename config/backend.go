@@ -38,6 +38,7 @@ type Backend struct {
 	RBDSecretUUID                  string              `conf:"rbd_secret_uuid"` // empty: the fsid
 	RBDFlattenVolumeFromSnapshot   bool                `conf:"rbd_flatten_volume_from_snapshot"`
 	RBDMaxCloneDepth               int                 `conf:"rbd_max_clone_depth"`         // <= 0: always copy
+	RBDMaxSnapshotsPerImage        int                 `conf:"rbd_max_snapshots_per_image"` // 0: no limit
 	RBDStoreChunkSize              int                 `conf:"rbd_store_chunk_size"`        // MiB, power of two, 1 to 32
 	RBDCloneFormat                 string              `conf:"rbd_clone_format"`            // 2, 1 or auto
 	RadosConnectTimeout            time.Duration       `conf:"rados_connect_timeout"`       // < 0: unset, 0: endless

@@ -24,6 +24,7 @@ var backendTable = table{"backend", OfBackend, append([]option{
 	{name: "rbd_secret_uuid", auto: "the cluster's fsid", help: "libvirt secret in connection info."},
 	{name: "rbd_flatten_volume_from_snapshot", kind: boolean, def: "false", help: "Flatten every volume made from a snapshot, in the background."},
 	{name: "rbd_max_clone_depth", kind: integer, def: "5", unit: "levels", help: "The most images that a volume depends on, one above the other; 0 or less: volumes depend on nothing, always copy."},
+	{name: "rbd_max_snapshots_per_image", kind: integer, def: "250", min: ptr(0), unit: "snapshots", help: "The most snapshots of a volume, with the hidden ones that live on for its clones; from three quarters of it the clones are flattened, in the background. 0: no limit."},
 	{name: "rbd_store_chunk_size", kind: integer, def: "4", min: ptr(1), max: ptr(32), unit: "MiB", check: checkPowerOfTwo, help: "Object size of new images, a power of two."},
 	{name: "rbd_clone_format", def: "2", choices: []string{"2", "1", "auto"}, help: "Format of new clones; `auto` leaves it to the cluster. Old kernels cannot map clones of format 2."},
 	{name: "rados_connect_timeout", kind: seconds, def: "-1", min: ptr(-1), help: "Timeout of connecting and of calls on the control connection; -1: the service's own, 0: endless."},

@@ -65,7 +65,9 @@ type Provisioner interface {
 // Snapshotter makes and unmakes snapshots.
 type Snapshotter interface {
 	// CreateSnapshot takes a snapshot. One of that name that exists already is
-	// success: names hold ids of one operation. Kinds: NotFound for the volume.
+	// success: names hold ids of one operation. Kinds: NotFound for the volume;
+	// Exhausted with ErrTooManySnapshots in the chain where there are as many as
+	// there may be.
 	CreateSnapshot(ctx context.Context, s volume.SnapshotRef) error
 	// DeleteSnapshot removes a snapshot. One that is not there, or whose volume
 	// is not, is success. Kinds: Busy with the clones in BlockedBy when clones
@@ -88,7 +90,8 @@ type Cloner interface {
 	// FlattenVolume copies what the volume still shares with its parent, so
 	// that it depends on nothing. One without a parent is success. A cancelled
 	// ctx interrupts it within a second, with the kind Cancelled, and leaves a
-	// valid clone.
+	// valid clone. While other clients of the backend suffer it stands back for
+	// them, hardly so where the ctx IsAwaited.
 	FlattenVolume(ctx context.Context, v volume.Ref, progress Progress) error
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/volume"
@@ -103,6 +104,9 @@ func (w *Worker) dropSnapshot() operation.Method[dropping] {
 					// the source removes it with the rest.
 					return nil
 				}
+				if err == nil {
+					w.makeRoom(ctx, d.Snapshot.Volume) // it stays, hidden, for its clones
+				}
 				return waitOut(err)
 			}},
 		},
@@ -156,6 +160,12 @@ func (w *Worker) joinBatch(ctx context.Context, t *operation.Task, c *creation) 
 	c.From = c.batch.snapshot
 	if c.batch.err != nil {
 		w.batches.leave(c)
+	}
+	if errors.Is(c.batch.err, driver.ErrTooManySnapshots) {
+		if c.relief == nil {
+			c.relief = relief{}
+		}
+		return w.crowdedOut(ctx, c.From.Volume, c.relief, c.batch.err)
 	}
 	return c.batch.err
 }

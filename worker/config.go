@@ -46,6 +46,9 @@ type Config struct {
 	// MaxCloneDepth is how many images a volume may depend on, one above the other; with
 	// 0 or less volumes depend on nothing.
 	MaxCloneDepth int
+	// MaxSnapshots is how many snapshots a volume may have, with those that live on for
+	// its clones; 0 for no limit.
+	MaxSnapshots int
 	// FlattenFromSnapshot has every volume that is made from a snapshot flattened
 	// afterwards.
 	FlattenFromSnapshot bool

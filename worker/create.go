@@ -44,6 +44,7 @@ type creation struct {
 	// whether there may be a snapshot of its own.
 	batch        *batch
 	joined, took bool
+	relief       relief // what it has begun to make room for that
 }
 
 func (w *Worker) createVolume() operation.Method[creation] {

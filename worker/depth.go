@@ -92,7 +92,7 @@ func (w *Worker) shorten(ctx context.Context, t *operation.Task, c *creation) er
 	if err != nil {
 		return err
 	}
-	if err := w.driver.FlattenVolume(ctx, c.From.Volume, beforeTheEnd(t)); err != nil {
+	if err := w.driver.FlattenVolume(driver.Awaited(ctx), c.From.Volume, beforeTheEnd(t)); err != nil {
 		return err
 	}
 	source, err := w.store.VolumeRecord(ctx, c.OriginID)
@@ -117,7 +117,7 @@ func (w *Worker) displace(ctx context.Context, id string) {
 func (w *Worker) detach(ctx context.Context, t *operation.Task, c *creation) error {
 	ref := w.spec(t, c).Ref
 	ref.ImageID = c.made.ImageID
-	err := w.driver.FlattenVolume(ctx, ref, beforeTheEnd(t))
+	err := w.driver.FlattenVolume(driver.Awaited(ctx), ref, beforeTheEnd(t))
 	if err == nil {
 		c.made.Depth = 0
 		w.batches.leave(c)

@@ -100,6 +100,9 @@ func (w *Worker) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if d, able := driver.As[driver.Introducer](w.driver); able {
+		d.Introduce(w.beat) // whoever comes after us must know what else to fence
+	}
 	w.background.Go(func() { w.fencePredecessor(context.WithoutCancel(ctx)) })
 	var noted sync.WaitGroup // before anything is opened: who comes after us must know whom to fence
 	noted.Go(func() { _ = w.beat(ctx) })

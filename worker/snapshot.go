@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
@@ -26,7 +27,11 @@ func (w *Worker) createSnapshot() operation.Method[snapshotting] {
 		Steps: []operation.Step[snapshotting]{{
 			Name: "snapshot",
 			Run: func(ctx context.Context, _ *operation.Task, s *snapshotting) error {
-				return w.driver.CreateSnapshot(ctx, s.Image)
+				err := w.driver.CreateSnapshot(ctx, s.Image)
+				if errors.Is(err, driver.ErrTooManySnapshots) {
+					w.makeRoom(ctx, s.Image.Volume) // for the next
+				}
+				return err
 			},
 		}},
 		Undo: func(ctx context.Context, _ *operation.Task, s *snapshotting, _ error) error {

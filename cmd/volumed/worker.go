@@ -156,7 +156,7 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 		Version: version, Node: node(cfg.Default.StatePath), EnableNewServices: cfg.Default.EnableNewServices,
 		VolumeNameTemplate: cfg.Default.VolumeNameTemplate, SnapshotNameTemplate: cfg.Default.SnapshotNameTemplate,
 		Live: liveConfig(cfg), PingInterval: pingInterval, LostAfter: lostAfter,
-		MaxCloneDepth: b.RBDMaxCloneDepth, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
+		MaxCloneDepth: b.RBDMaxCloneDepth, MaxSnapshots: b.RBDMaxSnapshotsPerImage, FlattenFromSnapshot: b.RBDFlattenVolumeFromSnapshot,
 		Images: imageConfig(cfg),
 		ImageCache: worker.ImageCache{
 			Enabled: b.ImageVolumeCacheEnabled, MaxGB: int64(b.ImageVolumeCacheMaxSizeGB), MaxCount: b.ImageVolumeCacheMaxCount,

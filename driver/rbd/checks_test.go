@@ -16,7 +16,7 @@ func TestPoolIsTrustedOnceValidated(t *testing.T) {
 	env := testenv.Ceph(t)
 	cfg, err := config(env, env.NewPool(t)).withDefaults()
 	wantKind(t, "", err)
-	l, err := dial(cfg, time.Minute)
+	l, err := dial(cfg, time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,9 @@ type Config struct {
 	// ConnectInterval is rados_connection_interval, the wait after the first
 	// attempt, which doubles with each; 5 s if 0.
 	ConnectInterval time.Duration
+	// MaxSnapshots is rbd_max_snapshots_per_image: how many snapshots an image may
+	// have, hidden ones too, for another to be taken; no limit if 0.
+	MaxSnapshots int
 	// ExclusivePool is rbd_exclusive_cinder_pool: everything in the pool is
 	// ours, so that the provisioned capacity need not be read from it.
 	ExclusivePool bool

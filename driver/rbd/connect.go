@@ -2,6 +2,7 @@ package rbd
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,9 +25,10 @@ type link struct {
 // huntEvery is how often a monitor or an OSD that is away is tried again.
 const huntEvery = 3 * time.Second
 
-// dial connects. Operations time out after the given time, or never with 0;
-// connecting itself never takes longer than the configured timeout.
-func dial(cfg Config, timeout time.Duration) (*link, error) {
+// dial connects, with options of the connection's own. Operations time out after the
+// given time, or never with 0; connecting itself never takes longer than the configured
+// timeout.
+func dial(cfg Config, timeout time.Duration, own map[string]string) (*link, error) {
 	user := cfg.User
 	setDefault(&user, "admin")
 	conn, err := rados.NewConnWithClusterAndUser(cfg.Cluster, "client."+user)
@@ -51,6 +53,7 @@ func dial(cfg Config, timeout time.Duration) (*link, error) {
 		// sooner than the usual three, which hand over to each other.
 		options["ms_async_op_threads"] = "2"
 	}
+	maps.Copy(options, own)
 	for name, value := range options {
 		if err := conn.SetConfigOption(name, value); err != nil {
 			return nil, classify(err, "set "+name)
@@ -131,9 +134,9 @@ func dialBoth(cfg Config) (control, data *link, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		data, dataErr = dial(cfg, 0)
+		data, dataErr = dial(cfg, 0, nil)
 	}()
-	control, err = dial(cfg, cfg.ConnectTimeout)
+	control, err = dial(cfg, cfg.ConnectTimeout, nil)
 	<-done
 	if err == nil && dataErr == nil {
 		return control, data, nil

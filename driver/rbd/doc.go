@@ -3,13 +3,14 @@
 //
 // # Connections
 //
-// A Driver holds two connections to one cluster, shared by all calls. Calls that
+// A Driver holds connections to one cluster, shared by all calls. Calls that
 // a person waits for (create, delete, snapshot, clone, attach, stats) go over the
 // control connection, where every RADOS operation has a timeout: a hung cluster
 // makes them Unavailable, never stuck. Calls that take as long as there is data
-// (flatten, purge) go over the data connection, where no operation times out,
-// since one slow object must not fail an hour of work. Both use one I/O context
-// each, with full-try set before it is shared: writes to a full pool fail
+// (purge, copy, revert) go over the data connection, where no operation times out,
+// since one slow object must not fail an hour of work. Flattens that nobody waits for
+// have one more of that kind, which is there only while there are any. All use one I/O
+// context each, with full-try set before it is shared: writes to a full pool fail
 // instead of hanging, and deletes still work.
 //
 // A call into librbd cannot be interrupted, except flatten, between two objects.

@@ -20,11 +20,13 @@ type Driver struct {
 	told        *spell.Log // of what fails at every interval
 	control     *link
 	data        *link
+	aside       aside
 	fsid        string
 	features    uint64 // of new images
 	cloneFormat uint64 // 1 or 2
 	calls       calls
 	purging     locks
+	snapshots   locks // of images by id: one change at a time
 	monitors    monitors
 	sources     sources
 	questions   questions
@@ -37,12 +39,14 @@ type Driver struct {
 
 var _ driver.Driver = (*Driver)(nil)
 
-// Addrs returns the addresses of both connections, as ip:port/nonce, the form
+// Addrs returns the addresses of all connections, as ip:port/nonce, the form
 // in which the cluster lists watchers and blocklists clients.
-func (d *Driver) Addrs() []string { return []string{d.control.addr, d.data.addr} }
+func (d *Driver) Addrs() []string {
+	return append([]string{d.control.addr, d.data.addr}, d.aside.addrs()...)
+}
 
 // Close waits for the calls that are in librbd, as long as one operation of the
-// control connection may take, then ends both connections. If calls are still
+// control connection may take, then ends the connections. If calls are still
 // there it leaves the connections open and says so, with the kind Unavailable:
 // shutting them down under a call crashes the process, which only its end
 // can resolve. Later calls are refused with Unavailable. Close can be repeated.
@@ -53,6 +57,7 @@ func (d *Driver) Close() error {
 				"%d calls hang in librbd: the connections are left open until the process ends", left)
 			return
 		}
+		d.aside.retire(0)
 		d.control.close()
 		d.data.close()
 	})

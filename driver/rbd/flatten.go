@@ -15,8 +15,9 @@ import (
 )
 
 // FlattenVolume copies all that a clone shares with its parent, as fast as the clients
-// of the pool do not suffer from it. It runs over the data connection. ctx is looked at between two objects; while an object hangs
-// it interrupts nothing.
+// of the pool do not suffer from it, over a connection of its own; one that somebody waits
+// for hardly slower, over the data connection. ctx is looked at between two objects;
+// while an object hangs it interrupts nothing.
 func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress driver.Progress) (err error) {
 	defer fault.Wrap(&err, "flatten %s", v.Name)
 	leave, err := d.enter(ctx)
@@ -25,16 +26,25 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 	}
 	defer leave()
 	if err := d.control.read(); err != nil {
-		return err // over the data connection it would hang
+		return err // over the connections without timeouts it would hang
 	}
-	img, err := d.openClone(ctx, d.data, v, rbd.OpenImage)
+	over := d.data
+	if !driver.IsAwaited(ctx) {
+		link, done, err := d.aside.use(ctx, d.cfg)
+		if err != nil {
+			return err
+		}
+		defer done()
+		over = link
+	}
+	img, err := d.openClone(ctx, over, v, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
 	defer img.close(&err)
 	defer d.pace.begin(d)()
 	callback := d.paced(ctx, img, step(ctx, progress))
-	err = crashpoint.Around(ctx, "rbd.flatten", func() error { return img.FlattenWithProgress(callback, nil) })
+	err = crashpoint.Around(ctx, "rbd.flatten", func() error { return d.flatten(ctx, img, callback) })
 	switch errno(err) {
 	case 0:
 	case syscall.EINVAL: // so says librbd of what is no clone
@@ -53,6 +63,39 @@ func (d *Driver) FlattenVolume(ctx context.Context, v volume.Ref, progress drive
 		progress(100)
 	}
 	return nil
+}
+
+// flatten does it in two parts: it copies, and stops; then it goes on, with nothing left
+// to copy, while no snapshot of the parent is taken or removed here. At its end librbd
+// removes the parent's snapshot that only lived on for this clone; beside another change
+// of the parent's snapshots the process has been seen to abort. Where librbd cannot tell
+// what it has copied it is one part.
+func (d *Driver) flatten(ctx context.Context, img *image, callback rbd.FlattenCallback) error {
+	parent, err := img.parentInfo()
+	if err != nil {
+		return err
+	}
+	features, err := img.GetFeatures()
+	if err != nil || parent == nil || features&rbd.FeatureObjectMap == 0 {
+		return img.FlattenWithProgress(callback, nil)
+	}
+	var copied atomic.Bool
+	err = img.FlattenWithProgress(func(object, total uint64, data any) int {
+		if code := callback(object, total, data); code != 0 || object+1 < total {
+			return code
+		}
+		copied.Store(true)
+		return -int(syscall.ECANCELED)
+	}, nil)
+	if !copied.Load() || errno(err) != syscall.ECANCELED {
+		return err
+	}
+	unlock, err := d.snapshots.lock(context.WithoutCancel(ctx), parent.Image.ImageID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return img.FlattenWithProgress(step(ctx, nil), nil)
 }
 
 // step returns a callback for librbd, which calls it from threads of its own:

@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -10,32 +11,45 @@ import (
 	"time"
 
 	"github.com/ceph/go-ceph/rbd"
+
+	"github.com/volumed/volumed/driver"
 )
 
 // Flattens share the cluster with its clients, who are to suffer as little as they can. So while there are
 // any the latency of small reads from the pool is measured, and compared with what it
 // is when they stand still; as long as it suffers, they pause between objects. The
-// pause is one for all of them: it grows fast and shrinks slowly.
+// pause is one for all of them, and long at first: it grows with each read that is slow,
+// and shrinks a little with each that is not.
 
 const (
 	probeEvery = 5 * time.Millisecond // between two small reads
-	window     = 60                   // reads that a decision is made on
+	window     = 60                   // reads that tell what is usual
 	settle     = 100 * time.Millisecond
 	// stillEvery is how often all flattens stand still to measure what is usual; the
 	// clients' own load changes.
 	stillEvery = time.Minute
 	// A read is slow from slowFrom times the latency that only one in a hundred has when
-	// flattens stand still, and the clients suffer when more than one in slowShare is.
+	// flattens stand still. The pause stays as it is while one in slowShare is.
 	slowFrom  = 1.3
-	slowShare = 40
+	slowShare = 100
+	longer    = 2.0 // times the pause, for a slow read
 	pauseMin  = 4 * time.Millisecond
-	pauseMost = 100 * time.Millisecond // also of one flatten, which holds one of two threads
+	pauseMost = 400 * time.Millisecond
+	// sleepMost bounds what a flatten waits at a time, when there are many: its
+	// connection must not seem to have wedged.
+	sleepMost = time.Second
+	// awaitedMost bounds it where somebody waits for the flatten, which keeps others of
+	// the data connection waiting meanwhile.
+	awaitedMost = 100 * time.Millisecond
 	// measureMost bounds a measurement in a pool that hardly answers.
 	measureMost = 2 * time.Second
 	// mapMost is the most objects of an image of which it is found out what to copy: more
 	// take too much memory.
 	mapMost = 1 << 26
 )
+
+// shorter is what makes up for one slow read in slowShare.
+var shorter = math.Pow(longer, -1.0/(slowShare-1))
 
 // pacer says when flattens may copy the next object.
 type pacer struct {
@@ -83,13 +97,18 @@ func (l *link) touch() error {
 // watch sets the pause until ctx ends.
 func (p *pacer) watch(ctx context.Context, touch func() error) {
 	defer p.release()
+	p.mu.Lock()
+	p.pause = pauseMost
+	p.mu.Unlock()
 	for limit, last := time.Duration(0), (time.Time{}); ctx.Err() == nil; {
 		if time.Since(last) > stillEvery {
 			if usual := p.standStill(ctx, touch); len(usual) > 0 {
 				limit, last = time.Duration(slowFrom*float64(usual[len(usual)*99/100])), time.Now()
 			}
 		}
-		p.adjust(measure(ctx, touch, window), limit)
+		for _, took := range measure(ctx, touch, window) {
+			p.adjust(took > limit)
+		}
 	}
 }
 
@@ -131,48 +150,60 @@ func measure(ctx context.Context, touch func() error, n int) []time.Duration {
 	return took
 }
 
-// adjust makes the pause longer if too many reads were slower than the limit, and
-// shorter otherwise.
-func (p *pacer) adjust(took []time.Duration, limit time.Duration) {
-	fast, _ := slices.BinarySearch(took, limit)
+// adjust makes the pause longer for a read that was slow, and shorter for another.
+func (p *pacer) adjust(slow bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if slow := len(took) - fast; slow*slowShare > len(took) {
-		p.pause = min(max(2*p.pause, pauseMin), pauseMost)
+	if slow {
+		p.pause = min(max(time.Duration(longer*float64(p.pause)), pauseMin), pauseMost)
 		return
 	}
-	if p.pause = p.pause * 7 / 8; p.pause < pauseMin {
+	if p.pause = time.Duration(shorter * float64(p.pause)); p.pause < pauseMin {
 		p.pause = 0
 	}
 }
 
-// wait returns when the next object may be copied, or ctx is over.
+// wait returns when the next object may be copied, or ctx is over; soon, where somebody
+// waits for that.
 func (p *pacer) wait(ctx context.Context) {
+	most := sleepMost
+	if driver.IsAwaited(ctx) {
+		most = awaitedMost
+	}
+	latest := time.Now().Add(most)
 	p.mu.Lock()
 	still := p.still
 	p.mu.Unlock()
 	if still != nil {
+		enough := time.NewTimer(most)
+		defer enough.Stop()
 		select {
 		case <-still:
+		case <-enough.C:
 		case <-ctx.Done():
 			return
 		}
 	}
-	p.mu.Lock()
-	now := time.Now()
-	at := p.next
-	if at.Before(now) {
-		at = now
-	}
-	p.next = at.Add(p.pause)
-	// Others wait for the thread that waits here, so it is not for long.
-	if latest := now.Add(pauseMost); at.After(latest) {
-		at = latest
-	}
-	p.mu.Unlock()
-	if left := at.Sub(now); left > 0 {
+	if left := time.Until(p.turn(latest)); left > 0 {
 		_ = sleep(ctx, left)
 	}
+}
+
+// turn takes the next turn, at the latest then, and returns when it is.
+func (p *pacer) turn(latest time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := time.Now()
+	if p.next.After(at) {
+		at = p.next
+	}
+	if at.After(latest) {
+		at = latest
+	}
+	if next := at.Add(p.pause); next.After(p.next) {
+		p.next = next
+	}
+	return at
 }
 
 // paced is the callback of a flatten that waits, after each object that it copies, until

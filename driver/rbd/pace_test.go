@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/internal/virtual"
 )
 
@@ -49,7 +50,7 @@ func copying(ctx context.Context, p *pacer, flattens int, each time.Duration) (b
 // they do not, the flattens do not wait.
 func TestPaceFollowsTheClients(t *testing.T) {
 	const flattens = 3
-	slowest := flattens * int(time.Minute/pauseMost) // objects in a minute when all pause as long as they may
+	slowest := int(time.Minute / pauseMost) // objects in a minute when the pause is as long as it may be
 	for name, c := range map[string]struct {
 		suffers bool
 		least   int
@@ -80,20 +81,46 @@ func TestPaceFollowsTheClients(t *testing.T) {
 	}
 }
 
-// Who waits is let go at once when he is cancelled, also while all stand still.
+// Who waits is let go at once when he is cancelled, and soon when somebody waits for him,
+// also while all stand still.
 func TestPaceHearsACancel(t *testing.T) {
+	for name, c := range map[string]struct {
+		ctx  func(context.Context) context.Context
+		most time.Duration
+	}{
+		"nobody waits for it": {func(ctx context.Context) context.Context { return ctx }, awaitedMost * 2},
+		"somebody does":       {driver.Awaited, awaitedMost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &pacer{still: make(chan struct{}), pause: time.Hour}
+				for range 2 {
+					ctx, cancel := context.WithTimeout(c.ctx(t.Context()), awaitedMost*2)
+					begun := time.Now()
+					p.wait(ctx)
+					if took := time.Since(begun); took != c.most {
+						t.Errorf("it waited for %s", took)
+					}
+					cancel()
+					p.release()
+					p.next = time.Now().Add(time.Hour)
+				}
+			})
+		})
+	}
+}
+
+// Those whom somebody waits for do not push the turns of the others away.
+func TestPaceTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &pacer{still: make(chan struct{}), pause: time.Hour}
-		for range 2 {
-			ctx, cancel := context.WithTimeout(t.Context(), pauseMost/4)
-			begun := time.Now()
-			p.wait(ctx)
-			if took := time.Since(begun); took != pauseMost/4 {
-				t.Errorf("it waited for %s", took)
-			}
-			cancel()
-			p.release()
-			p.next = time.Now().Add(time.Hour)
+		p := &pacer{pause: pauseMost}
+		for range 100 {
+			p.wait(driver.Awaited(t.Context()))
+		}
+		begun := time.Now()
+		p.wait(t.Context())
+		if took := time.Since(begun); took > pauseMost {
+			t.Errorf("it waited for %s", took)
 		}
 	})
 }

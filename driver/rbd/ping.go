@@ -30,11 +30,11 @@ func (l *link) read() error {
 // healthy one takes a millisecond, one that recovers from a failure up to a second.
 const answerWithin = 2 * time.Second
 
-// Ping reads from the pool over both connections and asks a monitor, all side by
+// Ping reads from the pool over all connections and asks a monitor, all side by
 // side, and returns within two seconds, or the timeout of the control connection
 // if that is shorter. A question that is not answered by then stays under way, and
-// the next Ping waits for the same answer: a cluster that hangs holds three
-// threads, however often it is asked.
+// the next Ping waits for the same answer: a cluster that hangs holds a thread
+// for each, however often it is asked.
 //
 // Kind: Unavailable, with what does not answer; driver.ErrShutOut is in its chain
 // when the cluster has blocklisted one of the connections, or librbd has wedged.
@@ -49,6 +49,7 @@ func (d *Driver) Ping(ctx context.Context) (err error) {
 	answers := []func() error{
 		d.questions.control.ask(late, d, d.control.read, "a read from pool %s is not answered within %s: its OSDs are down or hang", d.cfg.Pool, within),
 		d.questions.data.ask(late, d, d.data.read, "a read from pool %s over the data connection is not answered within %s", d.cfg.Pool, within),
+		d.askAside(late, &d.questions.aside, (*link).read, "a read from pool %s over the connection of flattens is not answered within %s", d.cfg.Pool, within),
 		d.questions.monitor.ask(late, d, d.control.askMonitor, "the monitors do not answer within %s: they are down, or have no quorum", within),
 	}
 	for _, answer := range answers {
@@ -59,6 +60,7 @@ func (d *Driver) Ping(ctx context.Context) (err error) {
 	if wedged := d.askLibrary(late, err == nil, (*link).probe); err == nil {
 		err = wedged
 	}
+	d.retireAside()
 	if ctx.Err() != nil { // asked by somebody who has left
 		return ctx.Err()
 	}
@@ -72,7 +74,25 @@ func (l *link) askMonitor() error {
 }
 
 // questions are those of Ping.
-type questions struct{ control, data, monitor, controlLibrary, dataLibrary question }
+type questions struct {
+	control, data, aside, monitor             question
+	controlLibrary, dataLibrary, asideLibrary question
+}
+
+// askAside asks what ask does over the connection of flattens, if there is one.
+func (d *Driver) askAside(ctx context.Context, q *question, put func(*link) error, silent string, args ...any) (answer func() error) {
+	if len(d.aside.addrs()) == 0 {
+		return func() error { return nil }
+	}
+	return q.ask(ctx, d, func() error {
+		l := d.aside.borrow()
+		if l == nil { // closed since
+			return nil
+		}
+		defer d.aside.leave()
+		return put(l)
+	}, silent, args...)
+}
 
 // question is asked at most once at a time.
 type question struct {

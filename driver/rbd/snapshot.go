@@ -25,11 +25,19 @@ func (d *Driver) CreateSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 	if err := driver.CheckName(s.Name); err != nil {
 		return err
 	}
+	unlock, err := d.snapshots.lock(ctx, s.Volume.ImageID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	img, err := d.openWhole(d.control, s.Volume, rbd.OpenImage)
 	if err != nil {
 		return err
 	}
 	defer img.close(&err)
+	if err := img.hasRoom(s.Name); err != nil {
+		return err
+	}
 	err = img.takeSnapshot(ctx, s.Name)
 	if errno(err) == syscall.EEXIST {
 		err = img.retakeSnapshot(ctx, s.Name)
@@ -102,6 +110,11 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, s volume.SnapshotRef) (err 
 	if err := driver.CheckName(s.Name); err != nil {
 		return err
 	}
+	unlock, err := d.snapshots.lock(ctx, s.Volume.ImageID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	img, err := d.openWhole(d.control, s.Volume, rbd.OpenImage)
 	if fault.KindOf(err) == fault.NotFound {
 		return nil

@@ -51,7 +51,7 @@ func (f *fitness) note(answers bool) time.Time {
 	return f.since
 }
 
-// askLibrary probes librbd on both connections while calls are under way: an idle
+// askLibrary probes librbd on all connections while calls are under way: an idle
 // one has nobody to keep waiting, and a probe costs as much as opening an image. It
 // returns an error, with driver.ErrShutOut in its chain, when a probe has been under
 // way for too long while the cluster has answered all the time; that one takes longer
@@ -65,12 +65,13 @@ func (d *Driver) askLibrary(late context.Context, clusterAnswers bool, probe fun
 		answers := []func() error{
 			d.questions.controlLibrary.ask(late, d, func() error { return probe(d.control) }, "librbd does not answer"),
 			d.questions.dataLibrary.ask(late, d, func() error { return probe(d.data) }, "librbd does not answer"),
+			d.askAside(late, &d.questions.asideLibrary, probe, "librbd does not answer"),
 		}
 		for _, answer := range answers {
 			_ = answer() // what counts is since when there is none
 		}
 	}
-	for _, q := range []*question{&d.questions.controlLibrary, &d.questions.dataLibrary} {
+	for _, q := range []*question{&d.questions.controlLibrary, &d.questions.dataLibrary, &d.questions.asideLibrary} {
 		asked := q.since()
 		if asked.IsZero() || time.Since(asked) < wedgedAfter || time.Since(fit) < wedgedAfter {
 			continue
