@@ -219,7 +219,7 @@ func (w *Worker) awaitCached(ctx context.Context, t *operation.Task, c *creation
 
 // fetchRetry is how soon to look again whether an image has come; whoever waits is woken
 // when its operation ends.
-const fetchRetry = 30 * time.Second
+const fetchRetry = 5 * time.Second
 
 // fetching is what a creation waits for.
 func fetching(operations ...string) error {

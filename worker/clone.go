@@ -105,7 +105,7 @@ func (w *Worker) dropSnapshot() operation.Method[dropping] {
 					return nil
 				}
 				if err == nil {
-					w.makeRoom(ctx, d.Snapshot.Volume) // it stays, hidden, for its clones
+					w.thinOut(ctx, d.Snapshot.Volume) // it stays, hidden, for its clones
 				}
 				return waitOut(err)
 			}},

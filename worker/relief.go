@@ -125,9 +125,9 @@ func (w *Worker) crowdedOut(ctx context.Context, source volume.Ref, before relie
 	return untilItWorks(f)
 }
 
-// makeRoom has clones of the source flattened where that has many snapshots. Whoever is
+// thinOut has clones of the source flattened where that has many snapshots. Whoever is
 // the next to come to the limit tries again, so a failure is only told.
-func (w *Worker) makeRoom(ctx context.Context, source volume.Ref) {
+func (w *Worker) thinOut(ctx context.Context, source volume.Ref) {
 	if _, err := w.relieve(ctx, source, relief{}); err != nil {
 		w.log.Debug("no room is made for snapshots", "image", source.Name, "error", err)
 	}

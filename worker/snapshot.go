@@ -29,7 +29,7 @@ func (w *Worker) createSnapshot() operation.Method[snapshotting] {
 			Run: func(ctx context.Context, _ *operation.Task, s *snapshotting) error {
 				err := w.driver.CreateSnapshot(ctx, s.Image)
 				if errors.Is(err, driver.ErrTooManySnapshots) {
-					w.makeRoom(ctx, s.Image.Volume) // for the next
+					w.thinOut(ctx, s.Image.Volume) // for the next
 				}
 				return err
 			},
