@@ -44,6 +44,15 @@ func (a adopter) Survey(ctx context.Context, refs []volume.Ref, deep bool) (imag
 	return images, err
 }
 
+// Depth implements driver.Adopter.
+func (a adopter) Depth(ctx context.Context, v volume.Ref) (depth int, err error) {
+	err = driver.SurroundBrief(ctx, a.all, "Depth", v.Name, func() (err error) {
+		depth, err = a.Adopter.Depth(ctx, v)
+		return err
+	})
+	return depth, err
+}
+
 // Inspect implements driver.Inventory.
 func (a adopter) Inspect(ctx context.Context, v volume.Ref, deep bool) (images []volume.Image, err error) {
 	err = driver.SurroundBrief(ctx, a.all, "Inspect", v.Name, func() (err error) {

@@ -216,7 +216,7 @@ func TestMigrateVerifies(t *testing.T) {
 		}
 	}
 	migrate := func() error {
-		_, err := n.MigrateVolume(t.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host, Verify: true}, wait())
+		_, err := n.operator().MigrateVolume(t.Context(), n.host, rpc.MigrateVolumeRequest{VolumeID: v.ID, Host: n.there.host, Verify: true}, wait())
 		return err
 	}
 	n.spoilAt.Store(3) // after the look at the name, and the copy

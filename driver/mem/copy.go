@@ -52,7 +52,6 @@ func (d *Driver) CopyVolume(
 		return loc, fault.New(fault.Exhausted, "the pool is full")
 	case img == nil:
 		img = w.add(name, source.size)
-		img.data = maps.Clone(source.data)
 	}
 	for _, s := range source.snapshots {
 		if !gone && slices.Contains(keep, s.name) && img.snapshots[s.name] == nil {

@@ -32,7 +32,8 @@ func (d *Driver) Images(ctx context.Context) (refs []volume.Ref, err error) {
 	return refs, err
 }
 
-// Depth opens the image, which opens all that it depends on.
+// Depth opens the image, which opens all that it depends on. It mends nothing: the image may
+// be somebody else's.
 func (d *Driver) Depth(ctx context.Context, v volume.Ref) (depth int, err error) {
 	defer fault.Wrap(&err, "depth of %s", v.Name)
 	leave, err := d.enter(ctx)
@@ -40,7 +41,7 @@ func (d *Driver) Depth(ctx context.Context, v volume.Ref) (depth int, err error)
 		return 0, err
 	}
 	defer leave()
-	img, err := d.openClone(ctx, d.control, v, rbd.OpenImageReadOnly)
+	img, err := d.open(d.control, v, rbd.OpenImageReadOnly)
 	if err != nil {
 		return 0, err
 	}
