@@ -25,8 +25,8 @@ func (d document) String() string {
 // disk is a raw disk of the backend.
 func (n Node) disk() document { return document{"driver": string(Raw), "file": n} }
 
-// document is the image, its file inherited as the first beyond stderr. Whatever its
-// header should say by now, no other file is opened.
+// document is the image, its file inherited as the first beyond stderr. The file is a copy
+// without a name: its header says what Probe has read, and that names no other file.
 func (w *Whole) document() document {
 	d := document{"driver": string(w.Format), "file": map[string]string{"driver": "file", "filename": path(inherited)}}
 	if w.Format == QCOW2 || w.Format == VMDK {
@@ -54,7 +54,7 @@ func (g *Gate) Import(ctx context.Context, w *Whole, to Node, progress func(perc
 	}
 	return g.run(ctx, child{
 		args:  []string{"convert", "-p", "-n", "--target-is-zero", "-W", "-O", string(Raw), w.document().String(), to.disk().String()},
-		file:  w.file,
+		file:  w.file.File,
 		cpu:   g.computes(w.Virtual),
 		tells: progress,
 	})
@@ -90,7 +90,7 @@ type facts struct {
 // parsers of this package have.
 func (g *Gate) confirm(ctx context.Context, w *Whole) error {
 	var out bytes.Buffer
-	c := child{args: []string{"info", "--output=json", w.document().String()}, file: w.file, cpu: g.cfg.CPU, out: &out}
+	c := child{args: []string{"info", "--output=json", w.document().String()}, file: w.file.File, cpu: g.cfg.CPU, out: &out}
 	if err := g.run(ctx, c); err != nil {
 		return err
 	}

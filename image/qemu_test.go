@@ -99,12 +99,58 @@ func TestImportRefuses(t *testing.T) {
 
 	whole, err := open(gib)
 	wantKind(t, "", err)
+	defer whole.Close()
 	whole.Virtual++ // the parsers disagree
 	node, disk := plainFile(t, 64<<20)
 	wantKind(t, fault.Invalid, g.Import(t.Context(), whole, node, nil))
 	got, err := os.ReadFile(disk)
 	if err != nil || bytes.Count(got, []byte{0}) != len(got) {
 		t.Error("something was written")
+	}
+}
+
+// qemuWrapper has every qemu-img preceded by a script, whose first argument is its verb.
+func qemuWrapper(t testing.TB, script string) {
+	t.Helper()
+	real, err := exec.LookPath("qemu-img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	text := "#!/bin/sh\n" + script + "\nexec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "qemu-img"), []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+// Whoever may write an image changes it after it was found to be good.
+func TestImportOfWhatChanges(t *testing.T) {
+	data, secret := content(2<<20), bytes.Repeat([]byte("secret"), 1<<18)
+	file, evil := converted(t, data, QCOW2), filepath.Join(t.TempDir(), "evil")
+	if err := os.WriteFile(evil+".data", secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := "data_file=" + evil + ".data,data_file_raw=on"
+	if out, err := exec.Command("qemu-img", "create", "-f", "qcow2", "-o", options, evil, "2M").CombinedOutput(); err != nil {
+		t.Fatalf("%v, %s", err, out)
+	}
+	if err := os.WriteFile(evil+".data", secret, 0o600); err != nil { // which create has emptied
+		t.Fatal(err)
+	}
+	qemuWrapper(t, "if [ $1 = convert ]; then cat "+evil+" >"+file+"; fi")
+	g := newGate(t, func(c *Config) { c.Directories = []string{filepath.Dir(file)} })
+	stream, err := g.Open(t.Context(), Source{URL: "file://" + file}, gib)
+	wantKind(t, "", err)
+	defer stream.Close()
+	whole, err := stream.Whole(gib, nil)
+	wantKind(t, "", err)
+	defer whole.Close()
+	node, disk := plainFile(t, 4<<20)
+	wantKind(t, "", g.Import(t.Context(), whole, node, nil))
+	got, err := os.ReadFile(disk)
+	if err != nil || !bytes.Equal(got[:len(data)], data) {
+		t.Errorf("the disk holds something else (a secret: %v), %v", bytes.HasPrefix(got, secret[:600]), err)
 	}
 }
 
@@ -117,6 +163,7 @@ func TestChildrenAreBounded(t *testing.T) {
 		t.Cleanup(func() { _ = stream.Close() })
 		w, err := stream.Whole(gib, nil)
 		wantKind(t, "", err)
+		t.Cleanup(func() { _ = w.Close() })
 		return w
 	}
 	g := newGate(t, func(c *Config) { c.Directories, c.Memory = []string{filepath.Dir(file)}, 16<<20 })

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -109,60 +108,46 @@ func (f *spoolFile) Close() error {
 // path is how a child that has inherited a file under the number opens it.
 func path(number int) string { return "/proc/self/fd/" + strconv.Itoa(number) }
 
-// Whole is an image that is here whole, checked, and of a known size for its guest.
-// The caller closes it.
+// Whole is an image that is here whole, checked, and of a known size for its guest. It
+// is a copy that nobody else can reach. The caller closes it.
 type Whole struct {
 	Format  Format
 	Size    int64 // of the file
 	Virtual int64 // of the disk that a guest sees
 
-	file *os.File
-	end  func() error
+	file *spoolFile
 }
 
-// Whole reads the rest of the stream, into a spool unless it is a file already, and
-// reads its headers. progress is told how many bytes have come; it may be nil. The
-// stream has to stay open as long as what is returned. Kinds: those of Read and
-// Probe; Exhausted for a spool without room.
+// Whole reads the rest of the stream into a spool, and then the headers. A file is copied
+// as well: whoever may write it could change it between the look and the use. progress is
+// told how many bytes have come; it may be nil. Kinds: those of Read and Probe; Exhausted
+// for a spool without room.
 func (s *Stream) Whole(disk int64, progress func(bytes int64)) (w *Whole, err error) {
-	w = &Whole{Format: s.Format, end: func() error { return nil }}
-	if s.file != nil {
-		w.file, w.Size = s.file, s.Size
-		if s.sum.hash != nil {
-			if _, err := io.Copy(progressWriter(progress), s); err != nil {
-				return nil, err
-			}
-		}
-	} else if err := s.spoolTo(w, progress); err != nil {
-		return nil, err
-	}
-	w.Virtual, err = Probe(w.file, w.Size, w.Format)
-	if err == nil && w.Virtual > disk {
-		err = tooLarge(w.Virtual, disk)
-	}
+	f, err := s.gate.spool.create(s.Size)
 	if err != nil {
-		_ = w.Close()
 		return nil, err
+	}
+	w = &Whole{Format: s.Format, file: f}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
+	// Not io.Copy from the file's own ReadFrom: what is written has to be counted.
+	if w.Size, err = io.Copy(io.MultiWriter(f, progressWriter(progress)), s); err != nil {
+		return nil, err
+	}
+	if w.Virtual, err = Probe(f, w.Size, w.Format); err != nil {
+		return nil, err
+	}
+	if w.Virtual > disk {
+		return nil, tooLarge(w.Virtual, disk)
 	}
 	return w, nil
 }
 
-func (s *Stream) spoolTo(w *Whole, progress func(int64)) error {
-	f, err := s.gate.spool.create(s.Size)
-	if err != nil {
-		return err
-	}
-	// Not io.Copy from the file's own ReadFrom: what is written has to be counted.
-	w.Size, err = io.Copy(io.MultiWriter(f, progressWriter(progress)), s)
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	w.file, w.end = f.File, f.Close
-	return nil
-}
-
-// Close gives the space of a spool back.
-func (w *Whole) Close() error { return w.end() }
+// Close gives the space of the spool back.
+func (w *Whole) Close() error { return w.file.Close() }
 
 // Data returns the whole of a raw image.
 func (w *Whole) Data() io.Reader { return io.NewSectionReader(w.file, 0, w.Size) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/url"
-	"os"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/redact"
@@ -20,9 +19,9 @@ type Stream struct {
 	Size int64
 
 	gate *Gate
+	ctx  context.Context
 	from io.ReadCloser
 	head *bufio.Reader
-	file *os.File // of a source that is one
 	sum  digest
 	read int64
 	most int64
@@ -44,11 +43,11 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err e
 	if err != nil {
 		return nil, err
 	}
-	stream := &Stream{gate: g}
+	stream := &Stream{gate: g, ctx: ctx}
 	if stream.sum, err = newDigest(s.Checksum); err != nil {
 		return nil, err
 	}
-	if err := stream.open(ctx, u); err != nil {
+	if err := stream.open(u); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -67,16 +66,16 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err e
 	return stream, stream.bound(disk)
 }
 
-func (s *Stream) open(ctx context.Context, u *url.URL) error {
+func (s *Stream) open(u *url.URL) error {
 	switch u.Scheme {
 	case schemeFile:
 		f, size, err := s.gate.openFile(u)
 		if err != nil {
 			return err
 		}
-		s.from, s.file, s.Size = f, f, size
+		s.from, s.Size = f, size
 	case schemeHTTP, schemeHTTPS:
-		r, err := s.gate.openRemote(ctx, u.String())
+		r, err := s.gate.openRemote(s.ctx, u.String())
 		if err != nil {
 			return err
 		}
@@ -112,6 +111,9 @@ func tooLarge(size, disk int64) error {
 // Read gives the image as it comes. At its end it is Invalid instead of io.EOF if the
 // checksum is another.
 func (s *Stream) Read(p []byte) (int, error) {
+	if cause := context.Cause(s.ctx); cause != nil { // a file does not look
+		return 0, cause
+	}
 	n, err := s.head.Read(p)
 	s.sum.write(p[:n])
 	s.read += int64(n)
