@@ -373,6 +373,66 @@ func TestKilledWhileQEMUWrites(t *testing.T) {
 	}
 }
 
+// TestHungWhileQEMUWrites: a worker hangs, but its child does not. Another machine takes over,
+// and nothing that the child still writes comes into the volume that it hands out.
+func TestHungWhileQEMUWrites(t *testing.T) {
+	testenv.Volumectl(t) // the child does not wait until it is built
+	dir := t.TempDir()
+	o := options{
+		defaults: "image_file_allow = " + dir + "\nreport_interval = 1\nservice_down_time = 4",
+		nats:     testenv.NATS(t), database: testenv.Postgres(t), pools: []string{testenv.Ceph(t).NewPool(t)},
+	}
+	slow := newService(t, o)
+	slow.env = []string{"PATH=" + slowly(t) + ":" + os.Getenv("PATH")}
+	slow.start()
+	slow.ready()
+	s := &imaging{newService(t, o), dir}
+	s.start()
+	s.ready()
+	raw, other := s.raw("disk"), s.raw("other")
+	image := rpc.ImageSource{URL: "file://" + s.as(raw, "qcow2")}
+	reply, err := s.client.CreateVolume(t.Context(), s.backend(0), rpc.CreateVolumeRequest{Size: 1, Image: &image}, rpc.CallOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child string
+	s.eventually("qemu-img has begun to write", func() error {
+		if found := qemus(s.pools[0]); len(found) == 1 && s.shown(reply.Volume.ID).Status == volume.Downloading {
+			child = found[0]
+			return nil
+		}
+		return errors.New("it has not")
+	})
+	for _, pid := range []int{slow.cmd.Process.Pid, slow.worker(0)} {
+		signal(t, pid, syscall.SIGSTOP)
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	}
+	end, err := s.client.WaitOperation(t.Context(), s.backend(0), rpc.OperationRequest{OperationID: reply.Operation.ID}, rpc.CallOptions{Wait: 2 * time.Minute})
+	if err != nil || end.Operation.Status != volume.Succeeded || end.Operation.Attempt < 2 {
+		t.Fatalf("%+v, %v", end.Operation, err)
+	}
+	s.holds(reply.Volume.ID, raw)
+	s.command(0, "available", "volume", "reimage", reply.Volume.ID, "--image", "file://"+other)
+	s.eventually("the child has ended", func() error {
+		if stat, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
+			return fmt.Errorf("%s", stat)
+		}
+		return nil
+	})
+	s.holds(reply.Volume.ID, other)
+}
+
+// slowly returns a directory with a qemu-img that converts 256 KiB in a second.
+func slowly(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	script := "#!/bin/sh\nif [ $1 = convert ]; then shift; set -- convert -r 256K \"$@\"; fi\nexec /usr/bin/qemu-img \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "qemu-img"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // qemus are the processes of qemu-img that read or write the pool.
 func qemus(pool string) (pids []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")

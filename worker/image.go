@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
@@ -90,12 +91,17 @@ func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) 
 	}
 	ref := w.spec(t, c).Ref
 	ref.ImageID, c.facts = c.made.ImageID, in.facts
-	if t.Repeat() {
-		if err := w.shakeOff(ctx, ref); err != nil {
-			return err
-		}
+	if !t.Repeat() {
+		return w.fill(ctx, t, ref, in)
 	}
-	return w.fill(ctx, t, ref, in)
+	if err := w.alone(ctx, ref); err != nil {
+		return err
+	}
+	if err := w.fill(ctx, t, ref, in); err != nil {
+		return err
+	}
+	// One that was begun at the last moment may have written into it since.
+	return w.alone(ctx, ref)
 }
 
 // downloading says in the volume's row what is going on.
@@ -197,6 +203,9 @@ func (w *Worker) convert(ctx context.Context, t *operation.Task, writer driver.W
 	if err != nil {
 		return err
 	}
+	if err := w.confirm(ctx); err != nil { // a successor does not know the child
+		return err
+	}
 	err = crashpoint.Around(ctx, "qemu.import", func() error {
 		return w.images.Import(ctx, whole, exporter.BlockNode(v, ""), func(percent int) {
 			t.Progress(fetchShare + percent*(100-fetchShare)/100)
@@ -251,6 +260,42 @@ func (w *Worker) watchers(ctx context.Context, v volume.Ref) ([]string, error) {
 		return nil, nil
 	}
 	return slices.DeleteFunc(found[at].Watchers, func(addr string) bool { return slices.Contains(w.driver.Addrs(), addr) }), nil
+}
+
+// alone sees that nobody but this process has a volume open that nobody was told of yet.
+// Whoever has can only be a process before this one, or a qemu-img of one, which has an
+// address that no row tells and may be at work still. Those where one of these ran are
+// shut out; others are waited for.
+func (w *Worker) alone(ctx context.Context, v volume.Ref) error {
+	others, err := w.watchers(ctx, v)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	hosts := w.driver.Addrs()
+	if w.attempted.Load() { // the process before is known to be dead
+		hosts = append(slices.Clone(hosts), w.before.CephAddrs...)
+	}
+	dead := slices.DeleteFunc(slices.Clone(others), func(addr string) bool {
+		return !slices.ContainsFunc(hosts, func(other string) bool { return hostOf(other) == hostOf(addr) })
+	})
+	if fencer, able := driver.As[driver.Fencer](w.driver); able && len(dead) > 0 {
+		w.log.Info("fencing what a process before has left in a new volume", "volume", v.Name, "addrs", dead)
+		if err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), dead); err != nil {
+			return err
+		}
+		if others, err = w.watchers(ctx, v); err != nil || len(others) == 0 {
+			return err
+		}
+	}
+	return unlessOpen(fault.New(fault.Busy, "the new volume is open").WithBlockers(others...))
+}
+
+// hostOf returns the address of a Ceph client without its port and nonce.
+func hostOf(addr string) string {
+	if end := strings.LastIndexByte(addr, ':'); end >= 0 {
+		return addr[:end]
+	}
+	return addr
 }
 
 // shakeOff fences the process before once more if it seems to have the volume open still:
