@@ -56,7 +56,7 @@ func (g *Gate) Deliver(t Target, size int64, whole bool) (_ *Delivery, err error
 		return d, d.openPart(t.Key)
 	}
 	if whole {
-		if d.spool, err = g.spool.create(size); err != nil {
+		if d.spool, err = g.spool.createEmpty(size); err != nil {
 			return nil, err
 		}
 		d.File = d.spool.File
@@ -194,6 +194,9 @@ func (d *Delivery) Raw(ctx context.Context, size int64, produce func(ctx context
 		return fileError(err)
 	}
 	err := produce(ctx, func(offset int64, data []byte) error {
+		if err := roomFor(d.File, int64(len(data)), d.gate.cfg.Reserve); err != nil {
+			return err
+		}
 		if _, err := d.File.WriteAt(data, offset); err != nil {
 			return fileError(err)
 		}

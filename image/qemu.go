@@ -63,8 +63,16 @@ func (g *Gate) Import(ctx context.Context, w *Whole, to Node, progress func(perc
 // computes is how long a child may compute that converts so many bytes.
 func (g *Gate) computes(bytes int64) time.Duration { return g.cfg.CPU * time.Duration(2+bytes>>30) }
 
-// Export converts a disk into a qcow2 file, replacing what is in it.
+// Export converts a disk into a qcow2 file, replacing what is in it. Kinds: Exhausted for
+// a file system without room; those of Import.
 func (g *Gate) Export(ctx context.Context, from Node, size int64, to *os.File, progress func(percent int)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	defer func() { cancel(nil); <-watched }()
+	go func() {
+		defer close(watched)
+		g.keepFree(ctx, to, cancel)
+	}()
 	return g.run(ctx, child{
 		args:  []string{"convert", "-p", "-W", "-O", string(QCOW2), from.disk().String(), path(inherited)},
 		file:  to,
@@ -72,6 +80,26 @@ func (g *Gate) Export(ctx context.Context, from Node, size int64, to *os.File, p
 		tells: progress,
 	})
 }
+
+// keepFree cancels what a child writes, which knows of no reserve, when that is touched.
+func (g *Gate) keepFree(ctx context.Context, f *os.File, cancel context.CancelCauseFunc) {
+	look := time.NewTicker(lookForRoom)
+	defer look.Stop()
+	for {
+		if err := roomFor(f, 0, g.cfg.Reserve); err != nil {
+			cancel(err)
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookForRoom is how often: a reserve of a GiB lasts longer.
+const lookForRoom = 200 * time.Millisecond
 
 // facts are what qemu-img tells of an image.
 type facts struct {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/volumed/volumed/fault"
 )
 
@@ -192,6 +194,38 @@ func TestSpoolWithoutRoom(t *testing.T) {
 	defer stream.Close()
 	_, err = stream.Whole(gib, nil)
 	wantKind(t, fault.Exhausted, err)
+}
+
+// The workers of several backends spool on the same file system, and each has a gate.
+func TestSpoolsSideBySide(t *testing.T) {
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(1 << 30)
+	reserve := int64(fs.Bavail)*fs.Bsize - size - size/2
+	one, other := &spool{dir: dir, reserve: reserve}, &spool{dir: dir, reserve: reserve}
+	f, err := one.create(size)
+	wantKind(t, "", err)
+	_, err = other.create(size)
+	wantKind(t, fault.Exhausted, err)
+	wantKind(t, "", f.Close())
+	f, err = other.create(size)
+	wantKind(t, "", err)
+	wantKind(t, "", f.Close())
+}
+
+// What is written to a file leaves the reserve free as well, whoever writes it.
+func TestDeliverWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	g := newGate(t, func(c *Config) { c.Directories, c.Reserve = []string{dir}, 1<<60 })
+	d, err := g.Deliver(Target{URL: "file://" + dir + "/out", Key: "op", Time: time.Now()}, 1<<20, false)
+	wantKind(t, "", err)
+	defer d.Close()
+	wantKind(t, fault.Exhausted, d.Raw(t.Context(), 1<<20, produce(content(1<<20))))
+	node, _ := plainFile(t, 1<<20)
+	wantKind(t, fault.Exhausted, g.Export(t.Context(), node, 1<<20, d.File, nil))
 }
 
 func TestSpoolLeavesNothing(t *testing.T) {

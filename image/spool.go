@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strconv"
@@ -18,7 +19,7 @@ type spool struct {
 	reserve int64
 
 	mu       sync.Mutex
-	promised int64 // to files, and not yet in them
+	promised int64 // to files, and neither in them nor taken from the file system
 }
 
 // growth is how much is asked of the file system at once where the size is not known.
@@ -26,6 +27,20 @@ const growth = 64 << 20
 
 // create makes a file that will have the size; -1 for not known. Kind: Exhausted.
 func (s *spool) create(size int64) (_ *spoolFile, err error) {
+	return s.open(func(f *spoolFile) error { return f.promise(max(size, 0)) })
+}
+
+// createEmpty makes a file for a child, which begins by emptying it, that will have at
+// most the size. Kind: Exhausted.
+func (s *spool) createEmpty(size int64) (_ *spoolFile, err error) {
+	return s.open(func(f *spoolFile) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return f.count(size)
+	})
+}
+
+func (s *spool) open(prepare func(*spoolFile) error) (_ *spoolFile, err error) {
 	defer fault.Wrap(&err, "image_conversion_dir %s", s.dir)
 	if err := os.MkdirAll(s.dir, 0o750); err != nil {
 		return nil, broken(err)
@@ -35,8 +50,8 @@ func (s *spool) create(size int64) (_ *spoolFile, err error) {
 		return nil, broken(err)
 	}
 	spooled := &spoolFile{File: f, spool: s}
-	if err := spooled.promise(max(size, 0)); err != nil {
-		_ = f.Close()
+	if err := prepare(spooled); err != nil {
+		_ = spooled.Close()
 		return nil, err
 	}
 	return spooled, nil
@@ -54,49 +69,98 @@ func broken(err error) error {
 type spoolFile struct {
 	*os.File
 	spool    *spool
-	promised int64
+	written  int64
+	room     int64 // that the file system has given it, from its start
+	promised int64 // beyond that
 }
 
-// promise makes sure that there is room for n bytes more.
+// promise makes sure that there is room for n bytes more. It takes them from the file
+// system at once: other processes write there as well, and know of no promise.
 func (f *spoolFile) promise(n int64) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(f.spool.dir, &fs); err != nil {
-		return broken(err)
-	}
 	s := f.spool
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free := int64(fs.Bavail)*fs.Bsize - s.reserve - s.promised
-	if n > free {
-		return fault.New(fault.Exhausted, "the image needs %d bytes, and there are %d for it", n, max(free, 0)).
-			WithHint("make room, or set image_conversion_dir to a larger file system")
+	if err := roomFor(f.File, n, s.reserve+s.promised); err != nil || n == 0 {
+		return err
+	}
+	switch err := allocate(f.File, f.room, n); {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return f.count(n)
+	case err != nil:
+		return broken(err)
+	}
+	f.room += n
+	if roomFor(f.File, 0, s.reserve+s.promised) != nil { // others have taken theirs at the same time
+		return noRoom(n, 0)
+	}
+	return nil
+}
+
+// allocate has the file system give a file n bytes from the offset on, beyond its end.
+func allocate(f *os.File, offset, n int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, offset, n)
+		if !errors.Is(err, unix.EINTR) { // the runtime's own signals interrupt it
+			return err
+		}
+	}
+}
+
+// count promises what the file system does not give beforehand. The lock is held.
+func (f *spoolFile) count(n int64) error {
+	s := f.spool
+	if err := roomFor(f.File, n, s.reserve+s.promised); err != nil {
+		return err
 	}
 	s.promised += n
 	f.promised += n
 	return nil
 }
 
+// roomFor is Exhausted unless n bytes can be added to the file system of f and leave
+// the reserve free.
+func roomFor(f *os.File, n, reserve int64) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return broken(err)
+	}
+	if free := int64(fs.Bavail)*fs.Bsize - reserve; n > free {
+		return noRoom(n, max(free, 0))
+	}
+	return nil
+}
+
+func noRoom(n, free int64) error {
+	return fault.New(fault.Exhausted, "the image needs %d bytes more, and there are %d for it", n, free).
+		WithHint("make room, or use a larger file system: for image_conversion_dir, or where the image goes")
+}
+
 // Write takes what was promised first.
 func (f *spoolFile) Write(p []byte) (int, error) {
-	if int64(len(p)) > f.promised {
-		if err := f.promise(max(growth, int64(len(p)))); err != nil {
+	if more := f.written + int64(len(p)) - f.room - f.promised; more > 0 {
+		if err := f.promise(max(growth, more)); err != nil {
 			return 0, err
 		}
 	}
 	n, err := f.File.Write(p)
-	f.fulfil(int64(n))
+	f.written += int64(n)
+	f.fulfil(min(f.promised, f.written-f.room))
 	if err != nil {
 		err = broken(err)
 	}
 	return n, err
 }
 
+// fulfil ends a promise of n bytes: they are in the file, or will not be.
 func (f *spoolFile) fulfil(n int64) {
+	if n <= 0 {
+		return
+	}
 	f.spool.mu.Lock()
 	defer f.spool.mu.Unlock()
-	n = min(n, f.promised)
 	f.spool.promised -= n
 	f.promised -= n
+	f.room += n
 }
 
 // Close ends the file.
