@@ -75,7 +75,7 @@ func (s *Stream) open(u *url.URL) error {
 		}
 		s.from, s.Size = f, size
 	case schemeHTTP, schemeHTTPS:
-		r, err := s.gate.openRemote(s.ctx, u.String())
+		r, err := s.gate.openRemote(s.ctx, u.String(), s.sum.hash != nil)
 		if err != nil {
 			return err
 		}
