@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -117,16 +116,39 @@ type facts struct {
 // confirm has qemu-img read the header as well: what it understands has to be what the
 // parsers of this package have.
 func (g *Gate) confirm(ctx context.Context, w *Whole) error {
-	var out bytes.Buffer
+	var out bounded
 	c := child{args: []string{"info", "--output=json", w.document().String()}, file: w.file.File, cpu: g.cfg.CPU, out: &out}
-	if err := g.run(ctx, c); err != nil {
+	err := g.run(ctx, c)
+	if out.over {
+		return damaged("qemu-img says more than %d bytes about it", mostFacts)
+	}
+	if err != nil {
 		return err
 	}
 	var f facts
-	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
+	if err := json.Unmarshal(out.text, &f); err != nil {
 		return fault.New(fault.Internal, "what qemu-img says of the image cannot be read: %w", err)
 	}
 	return f.agree(w)
+}
+
+// mostFacts is how much is read of what qemu-img tells of an image, in bytes: an image can
+// make it tell any amount.
+const mostFacts = 1 << 20
+
+// bounded takes so much, and then ends the child by taking no more.
+type bounded struct {
+	text []byte
+	over bool
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.over = b.over || len(b.text)+len(p) > mostFacts; b.over {
+		return 0, errUnread
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
 
 // agree compares.
