@@ -170,6 +170,7 @@ func (s *imaging) imagesOut(raw string) {
 	s.holds(reply.Volumes[0].ID, filepath.Join(s.dir, "other"))
 	s.command(0, "available", "volume", "reimage", "http_raw", "--image", "file://"+filepath.Join(s.dir, "disk"))
 	s.holds(reply.Volumes[0].ID, raw)
+	s.quiet() // the snapshots are removed after the answer
 	for _, name := range []string{"file_raw", "http_raw"} {
 		reply, err := s.client.ListVolumes(s.t.Context(), rpc.ListVolumesRequest{Name: name})
 		if err != nil || len(s.snapshots(reply.Volumes[0].ID)) != 0 {

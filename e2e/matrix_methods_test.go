@@ -91,7 +91,7 @@ var methods = map[string]method{
 		},
 	},
 	"copy_volume_to_image": {
-		first: "snapshot", last: "remove",
+		first: "snapshot", last: "copy",
 		check:     (*cell).copied,
 		cancelled: (*cell).notCopied,
 		prepare:   func(a *arena) ask { return a.asksForCopy("raw") },

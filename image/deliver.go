@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/redact"
 )
@@ -64,12 +66,33 @@ func (g *Gate) Deliver(t Target, size int64, whole bool) (_ *Delivery, err error
 	return d, nil
 }
 
+// CheckTarget refuses, with the kind Invalid, a file that Deliver would have no place for,
+// whatever is there.
+func (g *Gate) CheckTarget(t Target) (err error) {
+	defer fault.Wrap(&err, "image %s", Redact(t.URL))
+	u, err := parseURL(t.URL)
+	if err != nil || u.Scheme != schemeFile {
+		return err
+	}
+	if _, _, err := g.directoryOf(u); err != nil {
+		return err
+	}
+	if over := len(filepath.Base(partOf(u.Path, t.Key))) - unix.NAME_MAX; over > 0 {
+		return fault.New(fault.Invalid, "the name of the file is %d bytes too long", over).WithField("image.url")
+	}
+	return nil
+}
+
 // find finds the place, and the name of what is not there yet.
 func (d *Delivery) find(key string) (err error) {
 	d.place, err = d.gate.placeOf(d.url)
-	dir, name := filepath.Split(d.place.name)
-	d.part = dir + "." + name + "." + key + ".part"
+	d.part = partOf(d.place.name, key)
 	return err
+}
+
+func partOf(path, key string) string {
+	dir, name := filepath.Split(path)
+	return dir + "." + name + "." + key + ".part"
 }
 
 // openPart makes the file beside its place under a name of its own.
@@ -265,10 +288,10 @@ func (d *Delivery) Finish(ctx context.Context) (err error) {
 	}
 	defer fault.Wrap(&err, "image %s", redact.URL(d.url.String()))
 	root := d.place.root
-	if err := d.File.Sync(); err != nil {
+	if err := root.Chtimes(d.part, d.time, d.time); err != nil {
 		return fileError(err)
 	}
-	if err := root.Chtimes(d.part, d.time, d.time); err != nil {
+	if err := d.File.Sync(); err != nil { // its time as well: by that a repetition knows it
 		return fileError(err)
 	}
 	if err := root.Link(d.part, d.place.name); err != nil { // which, unlike a rename, replaces nothing
@@ -277,7 +300,8 @@ func (d *Delivery) Finish(ctx context.Context) (err error) {
 	return d.Discard()
 }
 
-// Discard removes what was not finished, or is not needed any more. It may be repeated.
+// Discard removes what was not finished, or is not needed any more. What there is of the
+// delivery by then outlives a loss of power. It may be repeated.
 func (d *Delivery) Discard() error {
 	if d.part == "" {
 		return nil
@@ -285,16 +309,30 @@ func (d *Delivery) Discard() error {
 	if err := d.place.root.Remove(d.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileError(err)
 	}
+	dir, err := d.place.root.Open(filepath.Dir(d.place.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fileError(err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fileError(err)
+	}
 	return nil
 }
 
 // Withdraw removes what a delivery that is given up may have left. It may be repeated.
-// What was sent to a server stays there.
+// What was sent to a server stays there. Where no file may be written, or none can be of
+// that name, there is nothing.
 func (g *Gate) Withdraw(t Target) (err error) {
 	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
 	u, err := parseURL(t.URL)
 	if err != nil || u.Scheme != schemeFile {
 		return err
+	}
+	if g.CheckTarget(t) != nil {
+		return nil
 	}
 	d := &Delivery{gate: g, url: u, time: t.Time.Truncate(time.Microsecond)}
 	if err := d.find(t.Key); err != nil {

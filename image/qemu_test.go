@@ -156,6 +156,21 @@ func TestImportOfWhatChanges(t *testing.T) {
 	}
 }
 
+// An image may have qemu-img tell any amount of it.
+func TestImportOfWhatIsToldForEver(t *testing.T) {
+	file := converted(t, content(2<<20), QCOW2)
+	qemuWrapper(t, "if [ $1 = info ]; then exec cat /dev/zero; fi")
+	g := newGate(t, func(c *Config) { c.Directories = []string{filepath.Dir(file)} })
+	stream, err := g.Open(t.Context(), Source{URL: "file://" + file}, gib)
+	wantKind(t, "", err)
+	defer stream.Close()
+	whole, err := stream.Whole(gib, nil)
+	wantKind(t, "", err)
+	defer whole.Close()
+	node, _ := plainFile(t, 4<<20)
+	wantKind(t, fault.Invalid, g.Import(t.Context(), whole, node, nil))
+}
+
 // A child that takes more than it may is ended, and so is one that nobody wants any more.
 func TestChildrenAreBounded(t *testing.T) {
 	file := converted(t, content(4<<20), QCOW2, "-c")
@@ -316,6 +331,27 @@ func TestDeliverThatFailsLeavesNothing(t *testing.T) {
 	if names, _ := os.ReadDir(dir); len(names) != 0 {
 		t.Errorf("left: %v", names)
 	}
+}
+
+// What never could be delivered is refused, and leaves nothing that could not be taken back.
+func TestDeliverWithoutPlace(t *testing.T) {
+	dir := t.TempDir()
+	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })
+	for name, url := range map[string]string{"outside": "/etc/x", "long": dir + "/" + strings.Repeat("x", 250), "directory": dir} {
+		to := Target{URL: "file://" + url, Key: "op", Time: time.Now()}
+		if err := g.CheckTarget(to); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: checked: %v", name, err)
+		}
+		if _, err := g.Deliver(to, gib, false); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: delivered: %v", name, err)
+		}
+		if err := g.Withdraw(to); err != nil {
+			t.Errorf("%s: withdrawn: %v", name, err)
+		}
+	}
+	to := Target{URL: "file://" + dir + "/absent/x", Key: "op", Time: time.Now()} // a directory may come yet
+	wantKind(t, "", g.CheckTarget(to))
+	wantKind(t, "", g.Withdraw(to))
 }
 
 func TestDeliverToServer(t *testing.T) {
