@@ -138,7 +138,7 @@ func (d *Delivery) Send(ctx context.Context, from io.Reader, size int64) (err er
 	idle := d.gate.cfg.Idle
 	silent := time.AfterFunc(idle, func() { cancel(errSilent) })
 	defer silent.Stop()
-	body := &watched{from: from, sign: func() { silent.Reset(idle) }}
+	body := &watched{from: from, wait: func() { silent.Stop() }, sign: func() { silent.Reset(idle) }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, d.url.String(), body)
 	if err != nil {
 		return fault.New(fault.Invalid, "no request can be made of the url").WithField("image.url")
@@ -179,9 +179,11 @@ func (d *Delivery) unsent(ctx context.Context, err error) error {
 	return fault.New(fault.Busy, "the server does not take the image: %w", err).WithField("image.url").WithHint("try again when it is well")
 }
 
-// watched reads, and gives a sign of life each time.
+// watched reads. While it does nobody waits for the server, which gives a sign of life by
+// asking for more.
 type watched struct {
 	from io.Reader
+	wait func() // for from
 	sign func()
 
 	mu  sync.Mutex // a client may read on after it has returned
@@ -190,6 +192,7 @@ type watched struct {
 
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
+	w.wait()
 	n, err := w.from.Read(p)
 	w.sign()
 	if err != nil && !errors.Is(err, io.EOF) {

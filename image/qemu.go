@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/volumed/volumed/fault"
@@ -45,8 +46,9 @@ func CheckTool() error {
 
 // Import converts the image onto a disk, which must read as zeros. Zeros are not
 // written. A cancelled ctx ends it at once. Kinds: Invalid for an image that qemu-img
-// does not convert, Exhausted for one that takes more than it may, Unsupported without
-// qemu-img, Cancelled; Internal where the disk may be the reason.
+// does not convert, Exhausted for one that takes more than it may and for a disk without
+// room, Unsupported without qemu-img, Cancelled, Busy for no progress; Internal where the
+// disk may be the reason.
 func (g *Gate) Import(ctx context.Context, w *Whole, to Node, progress func(percent int)) error {
 	if err := g.confirm(ctx, w); err != nil {
 		return err
@@ -55,7 +57,14 @@ func (g *Gate) Import(ctx context.Context, w *Whole, to Node, progress func(perc
 		args:  []string{"convert", "-p", "-n", "--target-is-zero", "-W", "-O", string(Raw), w.document().String(), to.disk().String()},
 		file:  w.file.File,
 		cpu:   g.computes(w.Virtual),
+		size:  w.Virtual,
 		tells: progress,
+		kind: func(words string) fault.Kind {
+			if strings.Contains(words, "error while reading") { // what the headers do not tell
+				return fault.Invalid
+			}
+			return fault.Internal
+		},
 	})
 }
 
@@ -76,7 +85,9 @@ func (g *Gate) Export(ctx context.Context, from Node, size int64, to *os.File, p
 		args:  []string{"convert", "-p", "-W", "-O", string(QCOW2), from.disk().String(), path(inherited)},
 		file:  to,
 		cpu:   g.computes(size),
+		size:  size,
 		tells: progress,
+		kind:  func(string) fault.Kind { return fault.Internal },
 	})
 }
 

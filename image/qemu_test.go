@@ -171,6 +171,39 @@ func TestImportOfWhatIsToldForEver(t *testing.T) {
 	wantKind(t, fault.Invalid, g.Import(t.Context(), whole, node, nil))
 }
 
+// Once the headers are known to be good the disk may be why an image cannot be converted.
+func TestImportThatFails(t *testing.T) {
+	file := converted(t, content(2<<20), QCOW2)
+	for words, kind := range map[string]fault.Kind{
+		"error while writing at byte 0: Disk quota exceeded":                           fault.Exhausted,
+		"error while writing at byte 0: No space left on device":                       fault.Exhausted,
+		"error while writing at byte 0: Cannot send after transport endpoint shutdown": fault.Internal,
+		"error while reading at byte 0: Input/output error":                            fault.Invalid,
+	} {
+		t.Run(words, func(t *testing.T) {
+			qemuWrapper(t, "if [ $1 = convert ]; then echo 'qemu-img: "+words+"' >&2; exit 1; fi")
+			g := newGate(t, func(c *Config) { c.Directories = []string{filepath.Dir(file)} })
+			stream, err := g.Open(t.Context(), Source{URL: "file://" + file}, gib)
+			wantKind(t, "", err)
+			defer stream.Close()
+			whole, err := stream.Whole(gib, nil)
+			wantKind(t, "", err)
+			defer whole.Close()
+			node, _ := plainFile(t, 4<<20)
+			wantKind(t, kind, g.Import(t.Context(), whole, node, nil))
+		})
+	}
+}
+
+// A percent of a large disk takes longer than one of a small one.
+func TestPatienceWithChildren(t *testing.T) {
+	for size, want := range map[int64]time.Duration{0: 10 * time.Minute, 1 << 30: 10*time.Minute + time.Second, 6 << 40: 10*time.Minute + 7864*time.Second} {
+		if got := (child{size: size}).patience(); got != want {
+			t.Errorf("%d bytes: %s, want %s", size, got, want)
+		}
+	}
+}
+
 // A child that takes more than it may is ended, and so is one that nobody wants any more.
 func TestChildrenAreBounded(t *testing.T) {
 	file := converted(t, content(4<<20), QCOW2, "-c")
@@ -388,6 +421,14 @@ func TestDeliverToServer(t *testing.T) {
 		<-r.Context().Done()
 	})
 	wantKind(t, fault.Busy, send(stalling, produce(data)))
+	got, g.cfg.Idle = nil, 500*time.Millisecond
+	wantKind(t, "", send(url, func(ctx context.Context, each func(int64, []byte) error) error {
+		<-time.After(2 * g.cfg.Idle) // the cluster hangs, the server does not
+		return produce(data)(ctx, each)
+	}))
+	if !bytes.Equal(got, data) {
+		t.Errorf("the server got %d bytes from a slow producer", len(got))
+	}
 	if err := send("http://169.254.169.254/x", produce(data)); fault.KindOf(err) != fault.Invalid || strings.Contains(err.Error(), "secret") {
 		t.Errorf("to a metadata service: %v", err)
 	}
