@@ -265,13 +265,13 @@ func TestBadImages(t *testing.T) {
 		t.Errorf("after it the volume is %s", got.Status)
 	}
 	s.holds(v.ID, raw)
-	// And what is only found out at the end leaves it in error, until it is done again.
-	wrong := rpc.ImageSource{URL: "file://" + raw, Checksum: "sha256:" + strings.Repeat("0", 64)}
+	// So is a wrong checksum, of what would be written as it comes.
+	wrong := rpc.ImageSource{URL: "file://" + s.raw("other"), Checksum: "sha256:" + strings.Repeat("0", 64)}
 	_, err = s.client.Reimage(t.Context(), s.backend(0), rpc.ReimageRequest{VolumeID: v.ID, Image: wrong}, wait)
-	if got := s.shown(v.ID); fault.KindOf(err) != fault.Invalid || got.Status != volume.Error {
+	if got := s.shown(v.ID); fault.KindOf(err) != fault.Invalid || got.Status != volume.Available {
 		t.Errorf("after %v the volume is %s", err, got.Status)
 	}
-	s.command(0, "available", "volume", "reimage", v.ID, "--image", "file://"+raw)
+	s.holds(v.ID, raw)
 }
 
 // TestImageOfTheSameCluster clones an image that somebody keeps in another pool.
@@ -303,6 +303,7 @@ func TestImageOfTheSameCluster(t *testing.T) {
 		"rbd://" + fsid + "/" + s.pools[0] + "/volume-" + v.ID + "/snap": fault.Invalid,
 		"rbd://" + fsid + "/.mgr/x/snap":                                 fault.Invalid,
 		"rbd://other/" + images + "/debian%2012/snap":                    fault.Invalid,
+		"rbd://" + fsid + "/" + images + "/debian%2012%00x/snap":         fault.Invalid,
 	} {
 		_, err := s.client.CreateVolume(t.Context(), s.backend(0), rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: url}}, wait)
 		if fault.KindOf(err) != kind {
@@ -314,6 +315,24 @@ func TestImageOfTheSameCluster(t *testing.T) {
 	s.deleteVolume(v.ID)
 	s.quiet()
 	ceph.RBD(t, "snap", "rm", "--no-progress", images+"/debian 12@snap")
+}
+
+// TestImageOfTheSameClusterApart: where volumes depend on nothing, the clone is flattened.
+func TestImageOfTheSameClusterApart(t *testing.T) {
+	ceph := testenv.Ceph(t)
+	images := ceph.NewPool(t)
+	s := newService(t, options{})
+	s.configure("rbd_user = ", "image_rbd_allow = "+images+"\nrbd_max_clone_depth = 0\nrbd_user = ")
+	s.start()
+	s.ready()
+	im := &imaging{s, t.TempDir()}
+	raw := im.raw("disk")
+	ceph.RBD(t, "import", "--no-progress", raw, images+"/debian")
+	ceph.RBD(t, "snap", "create", "--no-progress", images+"/debian@snap")
+	url := "rbd://" + strings.TrimSpace(ceph.Ceph(t, "fsid")) + "/" + images + "/debian/snap"
+	v := s.createVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: url}})
+	ceph.RBD(t, "snap", "purge", "--no-progress", images+"/debian") // nothing depends on it
+	im.holds(v.ID, raw)
 }
 
 // TestKilledWhileQEMUWrites: the child dies with the worker, and its successor, which has to

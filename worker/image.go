@@ -38,6 +38,7 @@ func (w *Worker) createFromImage() operation.Method[creation] {
 
 // cloneImage makes a volume as a clone of an image on the same storage.
 func (w *Worker) cloneImage() operation.Method[creation] {
+	apart := func(c *creation) bool { return c.apart }
 	return operation.Method[creation]{
 		Name: methodCloneImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
@@ -56,15 +57,12 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 				c.made, err = cloner.CloneImage(ctx, spec, c.Image.URL)
 				return err
 			})
-			if err == nil && c.made.Depth > max(w.cfg.MaxCloneDepth, 0) {
-				err = fault.New(fault.Unsupported, "a clone of the image would depend on %d images, at most %d are allowed", c.made.Depth, max(w.cfg.MaxCloneDepth, 0)).
-					WithField("image.url").WithHint("flatten that image, or raise rbd_max_clone_depth")
-			}
 			if err != nil {
 				return err
 			}
+			c.apart = c.made.Depth > max(w.cfg.MaxCloneDepth, 0) // nobody else's image is flattened for it
 			return w.setUpCreated(ctx, t, c)
-		}}},
+		}}, {Name: "detach", Lane: operation.Flatten, Interruptible: true, When: apart, Run: w.detach}},
 		Undo: w.removeCreated, Finish: w.finishCreate,
 	}
 }
@@ -73,7 +71,7 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 const fillVolumes = "fill volumes"
 
 func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) error {
-	in, err := w.receive(ctx, t, *c.Image, c.Size)
+	in, err := w.receive(ctx, t, *c.Image, c.Size, false)
 	if err != nil {
 		return err
 	}
@@ -135,8 +133,9 @@ func (in *incoming) close() {
 const fetchShare = 40
 
 // receive begins to read an image for a volume of size GiB. What cannot be written as it
-// comes is fetched whole. The caller closes what is returned.
-func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64) (in *incoming, err error) {
+// comes is fetched whole, and so is what has a checksum if that is wanted before a byte is
+// written. The caller closes what is returned.
+func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64, checked bool) (in *incoming, err error) {
 	in = &incoming{}
 	in.stream, err = w.images.Open(ctx, image.Source{URL: r.URL, Format: image.Format(r.Format), Checksum: r.Checksum}, size*volume.GiB)
 	if err != nil {
@@ -144,7 +143,7 @@ func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSour
 	}
 	in.facts = imageFacts(r, in.stream.Format)
 	virtual, came := in.stream.Size, in.stream.Size
-	if !in.stream.Direct() {
+	if !in.stream.Direct() || checked && r.Checksum != "" {
 		in.whole, err = in.stream.Whole(size*volume.GiB, func(bytes int64) {
 			if in.stream.Size > 0 {
 				t.Progress(int(bytes * fetchShare / in.stream.Size))
