@@ -69,7 +69,7 @@ func (g *Gate) Deliver(t Target, size int64, whole bool) (_ *Delivery, err error
 // CheckTarget refuses, with the kind Invalid, a file that Deliver would have no place for,
 // whatever is there.
 func (g *Gate) CheckTarget(t Target) (err error) {
-	defer fault.Wrap(&err, "image %s", Redact(t.URL))
+	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
 	u, err := parseURL(t.URL)
 	if err != nil || u.Scheme != schemeFile {
 		return err
@@ -101,15 +101,41 @@ func (d *Delivery) openPart(key string) (err error) {
 		return err
 	}
 	if d.Done, err = d.delivered(); err == nil && !d.Done {
-		d.File, err = d.place.root.OpenFile(d.part, os.O_RDWR|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o640)
-		if err != nil {
-			err = fileError(err)
-		}
+		d.File, err = d.create()
 	}
 	if err != nil {
 		_ = d.place.root.Close()
 	}
 	return err
+}
+
+// create makes the file. One that is there is given up: a process that hangs, or its
+// qemu-img, may write into it still.
+func (d *Delivery) create() (*os.File, error) {
+	if err := d.place.root.Remove(d.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fileError(err)
+	}
+	f, err := d.place.root.OpenFile(d.part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return nil, fileError(err)
+	}
+	return f, nil
+}
+
+// ours is Busy if the file of that name is not the one that this delivery has written.
+func (d *Delivery) ours() error {
+	written, err := d.File.Stat()
+	if err != nil {
+		return fileError(err)
+	}
+	named, err := d.place.root.Lstat(d.part)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError(err)
+	}
+	if err != nil || !os.SameFile(written, named) {
+		return fault.New(fault.Busy, "another process has begun to write the file").WithField("image.url")
+	}
+	return nil
 }
 
 // delivered reports whether the file at the place is the one of this delivery. Kind:
@@ -279,8 +305,8 @@ func pad(w io.Writer, n int64) error {
 	return nil
 }
 
-// Finish brings the file to its place, or sends it. Kind: Exists for a file that has
-// come there meanwhile; those of Send.
+// Finish brings the file to its place, or sends it. Kinds: Exists for a file that has come
+// there meanwhile, Busy if another process has taken the delivery up; those of Send.
 func (d *Delivery) Finish(ctx context.Context) (err error) {
 	if d.spool != nil {
 		info, err := d.File.Stat()
@@ -290,6 +316,9 @@ func (d *Delivery) Finish(ctx context.Context) (err error) {
 		return d.Send(ctx, io.NewSectionReader(d.File, 0, info.Size()), info.Size())
 	}
 	defer fault.Wrap(&err, "image %s", redact.URL(d.url.String()))
+	if err := d.ours(); err != nil {
+		return err
+	}
 	root := d.place.root
 	if err := root.Chtimes(d.part, d.time, d.time); err != nil {
 		return fileError(err)
@@ -319,15 +348,16 @@ func (d *Delivery) Discard() error {
 	if err != nil {
 		return fileError(err)
 	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	defer dir.Close()
+	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // of file systems that flush by themselves
 		return fileError(err)
 	}
 	return nil
 }
 
 // Withdraw removes what a delivery that is given up may have left. It may be repeated.
-// What was sent to a server stays there. Where no file may be written, or none can be of
-// that name, there is nothing.
+// What was sent to a server stays there, and so does what is below a directory that is not
+// allowed any more. Where none can be of that name there is nothing.
 func (g *Gate) Withdraw(t Target) (err error) {
 	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
 	u, err := parseURL(t.URL)
@@ -338,7 +368,10 @@ func (g *Gate) Withdraw(t Target) (err error) {
 		return nil
 	}
 	d := &Delivery{gate: g, url: u, time: t.Time.Truncate(time.Microsecond)}
-	if err := d.find(t.Key); err != nil {
+	switch err := d.find(t.Key); {
+	case errors.Is(err, fs.ErrNotExist): // the directory
+		return nil
+	case err != nil:
 		return err
 	}
 	defer d.place.root.Close()

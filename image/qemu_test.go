@@ -351,6 +351,30 @@ func TestDeliverToFile(t *testing.T) {
 	}
 }
 
+// A process that hung goes on after another has taken the delivery up: neither writes into
+// the file of the other, or brings it to its place.
+func TestDeliverTwice(t *testing.T) {
+	dir := t.TempDir()
+	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })
+	to := Target{URL: "file://" + dir + "/out", Key: "op1", Time: time.Now()}
+	hung, err := g.Deliver(to, 1<<20, true)
+	wantKind(t, "", err)
+	defer hung.Close()
+	next, err := g.Deliver(to, 1<<20, true)
+	wantKind(t, "", err)
+	defer next.Close()
+	for f, text := range map[*os.File]string{hung.File: "from the dead", next.File: "good"} {
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantKind(t, fault.Busy, hung.Finish(t.Context()))
+	wantKind(t, "", next.Finish(t.Context()))
+	if got, err := os.ReadFile(dir + "/out"); string(got) != "good" {
+		t.Errorf("it holds %q, %v", got, err)
+	}
+}
+
 func TestDeliverThatFailsLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })

@@ -34,7 +34,10 @@ func (w *Worker) copyToImage() operation.Method[uploading] {
 			}},
 			{Name: "copy", Interruptible: true, Run: w.copyOut},
 		},
-		Undo: func(_ context.Context, t *operation.Task, u *uploading, _ error) error {
+		Undo: func(ctx context.Context, t *operation.Task, u *uploading, _ error) error {
+			if err := w.confirm(ctx); err != nil { // the file may be a successor's
+				return err
+			}
 			return w.images.Withdraw(u.target(t.Operation()))
 		},
 		Finish: w.finishUpload,

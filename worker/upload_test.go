@@ -53,7 +53,7 @@ func TestCopyWithoutPlace(t *testing.T) {
 	p, _ := s.copies()
 	v := s.create(rpc.CreateVolumeRequest{Size: 1})
 	_, err := s.CopyVolumeToImage(t.Context(), s.host, rpc.CopyVolumeToImageRequest{VolumeID: v.ID, Image: rpc.ImageTarget{URL: "file:///etc/x"}}, wait())
-	wantKind(t, err, fault.Invalid, "image.url")
+	_ = wantKind(t, err, fault.Invalid, "image.url")
 	if n := p.faulty.Calls("CreateSnapshot"); n != 0 || s.status(v.ID) != volume.Available {
 		t.Errorf("%d snapshots, the volume is %s", n, s.status(v.ID))
 	}
