@@ -76,7 +76,7 @@ var methods = map[string]method{
 	},
 	"clone_image": { // of another pool
 		first: "clone", last: "clone", volumes: 1,
-		check: func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		check: (*cell).checkDepth,
 		prepare: func(a *arena) ask {
 			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 2, Image: &rpc.ImageSource{URL: a.clonedImage()}})
 		},
