@@ -170,6 +170,7 @@ func (s *imaging) imagesOut(raw string) {
 	s.holds(reply.Volumes[0].ID, filepath.Join(s.dir, "other"))
 	s.command(0, "available", "volume", "reimage", "http_raw", "--image", "file://"+filepath.Join(s.dir, "disk"))
 	s.holds(reply.Volumes[0].ID, raw)
+	s.quiet() // the snapshots are removed after the answer
 	for _, name := range []string{"file_raw", "http_raw"} {
 		reply, err := s.client.ListVolumes(s.t.Context(), rpc.ListVolumesRequest{Name: name})
 		if err != nil || len(s.snapshots(reply.Volumes[0].ID)) != 0 {
@@ -264,13 +265,13 @@ func TestBadImages(t *testing.T) {
 		t.Errorf("after it the volume is %s", got.Status)
 	}
 	s.holds(v.ID, raw)
-	// And what is only found out at the end leaves it in error, until it is done again.
-	wrong := rpc.ImageSource{URL: "file://" + raw, Checksum: "sha256:" + strings.Repeat("0", 64)}
+	// So is a wrong checksum, of what would be written as it comes.
+	wrong := rpc.ImageSource{URL: "file://" + s.raw("other"), Checksum: "sha256:" + strings.Repeat("0", 64)}
 	_, err = s.client.Reimage(t.Context(), s.backend(0), rpc.ReimageRequest{VolumeID: v.ID, Image: wrong}, wait)
-	if got := s.shown(v.ID); fault.KindOf(err) != fault.Invalid || got.Status != volume.Error {
+	if got := s.shown(v.ID); fault.KindOf(err) != fault.Invalid || got.Status != volume.Available {
 		t.Errorf("after %v the volume is %s", err, got.Status)
 	}
-	s.command(0, "available", "volume", "reimage", v.ID, "--image", "file://"+raw)
+	s.holds(v.ID, raw)
 }
 
 // TestImageOfTheSameCluster clones an image that somebody keeps in another pool.
@@ -302,6 +303,7 @@ func TestImageOfTheSameCluster(t *testing.T) {
 		"rbd://" + fsid + "/" + s.pools[0] + "/volume-" + v.ID + "/snap": fault.Invalid,
 		"rbd://" + fsid + "/.mgr/x/snap":                                 fault.Invalid,
 		"rbd://other/" + images + "/debian%2012/snap":                    fault.Invalid,
+		"rbd://" + fsid + "/" + images + "/debian%2012%00x/snap":         fault.Invalid,
 	} {
 		_, err := s.client.CreateVolume(t.Context(), s.backend(0), rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: url}}, wait)
 		if fault.KindOf(err) != kind {
@@ -313,6 +315,24 @@ func TestImageOfTheSameCluster(t *testing.T) {
 	s.deleteVolume(v.ID)
 	s.quiet()
 	ceph.RBD(t, "snap", "rm", "--no-progress", images+"/debian 12@snap")
+}
+
+// TestImageOfTheSameClusterApart: where volumes depend on nothing, the clone is flattened.
+func TestImageOfTheSameClusterApart(t *testing.T) {
+	ceph := testenv.Ceph(t)
+	images := ceph.NewPool(t)
+	s := newService(t, options{})
+	s.configure("rbd_user = ", "image_rbd_allow = "+images+"\nrbd_max_clone_depth = 0\nrbd_user = ")
+	s.start()
+	s.ready()
+	im := &imaging{s, t.TempDir()}
+	raw := im.raw("disk")
+	ceph.RBD(t, "import", "--no-progress", raw, images+"/debian")
+	ceph.RBD(t, "snap", "create", "--no-progress", images+"/debian@snap")
+	url := "rbd://" + strings.TrimSpace(ceph.Ceph(t, "fsid")) + "/" + images + "/debian/snap"
+	v := s.createVolume(rpc.CreateVolumeRequest{Size: 1, Image: &rpc.ImageSource{URL: url}})
+	ceph.RBD(t, "snap", "purge", "--no-progress", images+"/debian") // nothing depends on it
+	im.holds(v.ID, raw)
 }
 
 // TestKilledWhileQEMUWrites: the child dies with the worker, and its successor, which has to
@@ -371,6 +391,66 @@ func TestKilledWhileQEMUWrites(t *testing.T) {
 	if images := s.images(0); len(images) != 1 {
 		t.Errorf("left: %v", images)
 	}
+}
+
+// TestHungWhileQEMUWrites: a worker hangs, but its child does not. Another machine takes over,
+// and nothing that the child still writes comes into the volume that it hands out.
+func TestHungWhileQEMUWrites(t *testing.T) {
+	testenv.Volumectl(t) // the child does not wait until it is built
+	dir := t.TempDir()
+	o := options{
+		defaults: "image_file_allow = " + dir + "\nreport_interval = 1\nservice_down_time = 4",
+		nats:     testenv.NATS(t), database: testenv.Postgres(t), pools: []string{testenv.Ceph(t).NewPool(t)},
+	}
+	slow := newService(t, o)
+	slow.env = []string{"PATH=" + slowly(t) + ":" + os.Getenv("PATH")}
+	slow.start()
+	slow.ready()
+	s := &imaging{newService(t, o), dir}
+	s.start()
+	s.ready()
+	raw, other := s.raw("disk"), s.raw("other")
+	image := rpc.ImageSource{URL: "file://" + s.as(raw, "qcow2")}
+	reply, err := s.client.CreateVolume(t.Context(), s.backend(0), rpc.CreateVolumeRequest{Size: 1, Image: &image}, rpc.CallOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child string
+	s.eventually("qemu-img has begun to write", func() error {
+		if found := qemus(s.pools[0]); len(found) == 1 && s.shown(reply.Volume.ID).Status == volume.Downloading {
+			child = found[0]
+			return nil
+		}
+		return errors.New("it has not")
+	})
+	for _, pid := range []int{slow.cmd.Process.Pid, slow.worker(0)} {
+		signal(t, pid, syscall.SIGSTOP)
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	}
+	end, err := s.client.WaitOperation(t.Context(), s.backend(0), rpc.OperationRequest{OperationID: reply.Operation.ID}, rpc.CallOptions{Wait: 2 * time.Minute})
+	if err != nil || end.Operation.Status != volume.Succeeded || end.Operation.Attempt < 2 {
+		t.Fatalf("%+v, %v", end.Operation, err)
+	}
+	s.holds(reply.Volume.ID, raw)
+	s.command(0, "available", "volume", "reimage", reply.Volume.ID, "--image", "file://"+other)
+	s.eventually("the child has ended", func() error {
+		if stat, err := os.ReadFile("/proc/" + child + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
+			return fmt.Errorf("%s", stat)
+		}
+		return nil
+	})
+	s.holds(reply.Volume.ID, other)
+}
+
+// slowly returns a directory with a qemu-img that converts 256 KiB in a second.
+func slowly(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	script := "#!/bin/sh\nif [ $1 = convert ]; then shift; set -- convert -r 256K \"$@\"; fi\nexec /usr/bin/qemu-img \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "qemu-img"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // qemus are the processes of qemu-img that read or write the pool.

@@ -93,7 +93,7 @@ var methods = map[string]method{
 	},
 	"clone_image": { // of another pool
 		first: "clone", last: "clone", volumes: 1,
-		check: func(c *cell) { c.pool.written(c.t, c.volumeID()) },
+		check: (*cell).checkDepth,
 		prepare: func(a *arena) ask {
 			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 2, Image: &rpc.ImageSource{URL: a.clonedImage()}})
 		},
@@ -108,7 +108,7 @@ var methods = map[string]method{
 		},
 	},
 	"copy_volume_to_image": {
-		first: "snapshot", last: "remove",
+		first: "snapshot", last: "copy",
 		check:     (*cell).copied,
 		cancelled: (*cell).notCopied,
 		prepare:   func(a *arena) ask { return a.asksForCopy("raw") },

@@ -37,7 +37,6 @@ var ways = []struct {
 	{[]string{"*/undo/*/rbd.remove_image"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveName}},
 	{[]string{"create_snapshot/undo/*/rbd.unprotect_snapshot"}, way{format: 1, first: "%m/%l/after", cancel: true}},
 	{[]string{"flatten_volume/undo/*", "flatten_volume/undo/*/*"}, way{first: "%m/%f/before", cancel: true, tamper: (*cell).leaveDetached}},
-	{[]string{"copy_volume_to_image/undo/*/rbd.unprotect_snapshot"}, way{format: 1, first: "%m/copy/after", cancel: true}},
 	{[]string{"*/undo/*", "*/undo/*/*"}, way{first: "%m/%l/after", cancel: true}},
 
 	{[]string{"create_volume/create/*/rbd.move_to_trash"}, way{first: "create_volume/create/before/rbd.create_image", tamper: (*cell).leaveListed}},

@@ -24,22 +24,28 @@ type child struct {
 	args  []string
 	file  *os.File // inherited
 	cpu   time.Duration
-	tells func(percent int) // nil: nobody is told
-	out   io.Writer         // nil: only the progress is read
+	size  int64                         // bytes that it goes through
+	tells func(percent int)             // nil: nobody is told
+	out   io.Writer                     // nil: only the progress is read
+	kind  func(words string) fault.Kind // of a failure, by what it says; nil: Invalid
 }
 
 // Bounds of a child beside those of the configuration.
 const (
-	// stuckAfter is how long a child may go without progress. What it waits for may be
-	// the cluster; then it is begun again when that is well.
+	// stuckAfter is how long a child may go without progress, beside the time that a
+	// percent of the size takes at leastRate, since it tells whole percents. What it waits
+	// for may be the cluster; the operation fails then.
 	stuckAfter = 10 * time.Minute
+	leastRate  = 8 << 20 // bytes in a second
 	// waitDelay is how long its pipes may outlive it.
 	waitDelay = 5 * time.Second
 	keptWords = 2 << 10 // of what it says on stderr
 )
 
-// errStuck is the cause of the end of a child without progress.
-var errStuck = fault.New(fault.Busy, "qemu-img has made no progress for %s", stuckAfter)
+// patience is how long the child may go without progress.
+func (c child) patience() time.Duration {
+	return stuckAfter + time.Duration(c.size/100/leastRate)*time.Second
+}
 
 // tool finds qemu-img. Kind: Unsupported.
 func tool() (string, error) {
@@ -59,7 +65,8 @@ func (g *Gate) run(ctx context.Context, c child) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stuck := time.AfterFunc(stuckAfter, func() { cancel(errStuck) })
+	patience := c.patience()
+	stuck := time.AfterFunc(patience, func() { cancel(fault.New(fault.Busy, "qemu-img has made no progress for %s", patience)) })
 	defer stuck.Stop()
 	words := &tail{}
 	cmd := exec.CommandContext(ctx, "prlimit", append(g.limits(c), append([]string{program}, c.args...)...)...)
@@ -69,7 +76,7 @@ func (g *Gate) run(ctx context.Context, c child) error {
 	cmd.Stdout = c.out
 	if c.out == nil {
 		cmd.Stdout = &meter{tell: func(percent int) {
-			stuck.Reset(stuckAfter)
+			stuck.Reset(patience)
 			if c.tells != nil {
 				c.tells(percent)
 			}
@@ -126,7 +133,18 @@ func (c child) judge(err error, words string) error {
 		return fault.New(fault.Exhausted, "qemu-img %s was ended by %s: %s", c.args[0], status.Signal(), words).
 			WithHint("it may take more memory or time: image_conversion_address_space_limit, image_conversion_cpu_limit")
 	}
-	return fault.New(fault.Invalid, "qemu-img %s: %s", c.args[0], words).WithField("image")
+	kind := fault.Invalid
+	switch {
+	case strings.Contains(words, "No space left on device"), strings.Contains(words, "Disk quota exceeded"):
+		kind = fault.Exhausted
+	case c.kind != nil:
+		kind = c.kind(words)
+	}
+	failed := fault.New(kind, "qemu-img %s: %s", c.args[0], words)
+	if kind == fault.Invalid {
+		return failed.WithField("image")
+	}
+	return failed
 }
 
 // tail keeps the end of what a child says, without what does not print.

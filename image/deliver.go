@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/redact"
 )
@@ -56,7 +58,7 @@ func (g *Gate) Deliver(t Target, size int64, whole bool) (_ *Delivery, err error
 		return d, d.openPart(t.Key)
 	}
 	if whole {
-		if d.spool, err = g.spool.create(size); err != nil {
+		if d.spool, err = g.spool.createEmpty(size); err != nil {
 			return nil, err
 		}
 		d.File = d.spool.File
@@ -64,12 +66,33 @@ func (g *Gate) Deliver(t Target, size int64, whole bool) (_ *Delivery, err error
 	return d, nil
 }
 
+// CheckTarget refuses, with the kind Invalid, a file that Deliver would have no place for,
+// whatever is there.
+func (g *Gate) CheckTarget(t Target) (err error) {
+	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
+	u, err := parseURL(t.URL)
+	if err != nil || u.Scheme != schemeFile {
+		return err
+	}
+	if _, _, err := g.directoryOf(u); err != nil {
+		return err
+	}
+	if over := len(filepath.Base(partOf(u.Path, t.Key))) - unix.NAME_MAX; over > 0 {
+		return fault.New(fault.Invalid, "the name of the file is %d bytes too long", over).WithField("image.url")
+	}
+	return nil
+}
+
 // find finds the place, and the name of what is not there yet.
 func (d *Delivery) find(key string) (err error) {
 	d.place, err = d.gate.placeOf(d.url)
-	dir, name := filepath.Split(d.place.name)
-	d.part = dir + "." + name + "." + key + ".part"
+	d.part = partOf(d.place.name, key)
 	return err
+}
+
+func partOf(path, key string) string {
+	dir, name := filepath.Split(path)
+	return dir + "." + name + "." + key + ".part"
 }
 
 // openPart makes the file beside its place under a name of its own.
@@ -78,15 +101,41 @@ func (d *Delivery) openPart(key string) (err error) {
 		return err
 	}
 	if d.Done, err = d.delivered(); err == nil && !d.Done {
-		d.File, err = d.place.root.OpenFile(d.part, os.O_RDWR|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o640)
-		if err != nil {
-			err = fileError(err)
-		}
+		d.File, err = d.create()
 	}
 	if err != nil {
 		_ = d.place.root.Close()
 	}
 	return err
+}
+
+// create makes the file. One that is there is given up: a process that hangs, or its
+// qemu-img, may write into it still.
+func (d *Delivery) create() (*os.File, error) {
+	if err := d.place.root.Remove(d.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fileError(err)
+	}
+	f, err := d.place.root.OpenFile(d.part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return nil, fileError(err)
+	}
+	return f, nil
+}
+
+// ours is Busy if the file of that name is not the one that this delivery has written.
+func (d *Delivery) ours() error {
+	written, err := d.File.Stat()
+	if err != nil {
+		return fileError(err)
+	}
+	named, err := d.place.root.Lstat(d.part)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fileError(err)
+	}
+	if err != nil || !os.SameFile(written, named) {
+		return fault.New(fault.Busy, "another process has begun to write the file").WithField("image.url")
+	}
+	return nil
 }
 
 // delivered reports whether the file at the place is the one of this delivery. Kind:
@@ -115,7 +164,7 @@ func (d *Delivery) Send(ctx context.Context, from io.Reader, size int64) (err er
 	idle := d.gate.cfg.Idle
 	silent := time.AfterFunc(idle, func() { cancel(errSilent) })
 	defer silent.Stop()
-	body := &watched{from: from, sign: func() { silent.Reset(idle) }}
+	body := &watched{from: from, wait: func() { silent.Stop() }, sign: func() { silent.Reset(idle) }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, d.url.String(), body)
 	if err != nil {
 		return fault.New(fault.Invalid, "no request can be made of the url").WithField("image.url")
@@ -156,9 +205,11 @@ func (d *Delivery) unsent(ctx context.Context, err error) error {
 	return fault.New(fault.Busy, "the server does not take the image: %w", err).WithField("image.url").WithHint("try again when it is well")
 }
 
-// watched reads, and gives a sign of life each time.
+// watched reads. While it does nobody waits for the server, which gives a sign of life by
+// asking for more.
 type watched struct {
 	from io.Reader
+	wait func() // for from
 	sign func()
 
 	mu  sync.Mutex // a client may read on after it has returned
@@ -167,6 +218,7 @@ type watched struct {
 
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
+	w.wait()
 	n, err := w.from.Read(p)
 	w.sign()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -194,6 +246,9 @@ func (d *Delivery) Raw(ctx context.Context, size int64, produce func(ctx context
 		return fileError(err)
 	}
 	err := produce(ctx, func(offset int64, data []byte) error {
+		if err := roomFor(d.File, int64(len(data)), d.gate.cfg.Reserve); err != nil {
+			return err
+		}
 		if _, err := d.File.WriteAt(data, offset); err != nil {
 			return fileError(err)
 		}
@@ -250,8 +305,8 @@ func pad(w io.Writer, n int64) error {
 	return nil
 }
 
-// Finish brings the file to its place, or sends it. Kind: Exists for a file that has
-// come there meanwhile; those of Send.
+// Finish brings the file to its place, or sends it. Kinds: Exists for a file that has come
+// there meanwhile, Busy if another process has taken the delivery up; those of Send.
 func (d *Delivery) Finish(ctx context.Context) (err error) {
 	if d.spool != nil {
 		info, err := d.File.Stat()
@@ -261,11 +316,14 @@ func (d *Delivery) Finish(ctx context.Context) (err error) {
 		return d.Send(ctx, io.NewSectionReader(d.File, 0, info.Size()), info.Size())
 	}
 	defer fault.Wrap(&err, "image %s", redact.URL(d.url.String()))
+	if err := d.ours(); err != nil {
+		return err
+	}
 	root := d.place.root
-	if err := d.File.Sync(); err != nil {
+	if err := root.Chtimes(d.part, d.time, d.time); err != nil {
 		return fileError(err)
 	}
-	if err := root.Chtimes(d.part, d.time, d.time); err != nil {
+	if err := d.File.Sync(); err != nil { // its time as well: by that a repetition knows it
 		return fileError(err)
 	}
 	if err := root.Link(d.part, d.place.name); err != nil { // which, unlike a rename, replaces nothing
@@ -274,7 +332,8 @@ func (d *Delivery) Finish(ctx context.Context) (err error) {
 	return d.Discard()
 }
 
-// Discard removes what was not finished, or is not needed any more. It may be repeated.
+// Discard removes what was not finished, or is not needed any more. What there is of the
+// delivery by then outlives a loss of power. It may be repeated.
 func (d *Delivery) Discard() error {
 	if d.part == "" {
 		return nil
@@ -282,19 +341,37 @@ func (d *Delivery) Discard() error {
 	if err := d.place.root.Remove(d.part); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileError(err)
 	}
+	dir, err := d.place.root.Open(filepath.Dir(d.place.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fileError(err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // of file systems that flush by themselves
+		return fileError(err)
+	}
 	return nil
 }
 
 // Withdraw removes what a delivery that is given up may have left. It may be repeated.
-// What was sent to a server stays there.
+// What was sent to a server stays there, and so does what is below a directory that is not
+// allowed any more. Where none can be of that name there is nothing.
 func (g *Gate) Withdraw(t Target) (err error) {
 	defer fault.Wrap(&err, "image %s", redact.URL(t.URL))
 	u, err := parseURL(t.URL)
 	if err != nil || u.Scheme != schemeFile {
 		return err
 	}
+	if g.CheckTarget(t) != nil {
+		return nil
+	}
 	d := &Delivery{gate: g, url: u, time: t.Time.Truncate(time.Microsecond)}
-	if err := d.find(t.Key); err != nil {
+	switch err := d.find(t.Key); {
+	case errors.Is(err, fs.ErrNotExist): // the directory
+		return nil
+	case err != nil:
 		return err
 	}
 	defer d.place.root.Close()

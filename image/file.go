@@ -17,22 +17,31 @@ type place struct {
 	name string // relative to it
 }
 
+// directoryOf returns the allowed directory that a file is below, and its name there.
+// Kind: Invalid.
+func (g *Gate) directoryOf(u *url.URL) (dir, name string, err error) {
+	for _, dir := range g.cfg.Directories {
+		name, err := filepath.Rel(dir, u.Path)
+		if err == nil && filepath.IsLocal(name) && name != "." {
+			return dir, name, nil
+		}
+	}
+	return "", "", fault.New(fault.Invalid, "no file may be used at %s", u.Path).
+		WithField("image.url").WithHint("an operator can allow its directory: image_file_allow")
+}
+
 // placeOf finds the allowed directory that a file is below. The caller closes the
 // root. Kind: Invalid.
 func (g *Gate) placeOf(u *url.URL) (place, error) {
-	for _, dir := range g.cfg.Directories {
-		name, err := filepath.Rel(dir, u.Path)
-		if err != nil || !filepath.IsLocal(name) || name == "." {
-			continue
-		}
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			return place{}, fault.New(fault.Invalid, "directory %s of image_file_allow cannot be used: %w", dir, err).WithField("image.url")
-		}
-		return place{root, name}, nil
+	dir, name, err := g.directoryOf(u)
+	if err != nil {
+		return place{}, err
 	}
-	return place{}, fault.New(fault.Invalid, "no file may be used at %s", u.Path).
-		WithField("image.url").WithHint("an operator can allow its directory: image_file_allow")
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return place{}, fault.New(fault.Invalid, "directory %s of image_file_allow cannot be used: %w", dir, err).WithField("image.url")
+	}
+	return place{root, name}, nil
 }
 
 // openFile opens a file below an allowed directory; no link leads out of that.

@@ -23,7 +23,8 @@ type Config struct {
 	RateTime time.Duration
 	// Spool is the directory of what has to be had whole before it can be read.
 	Spool string
-	// Reserve is what a spool leaves free on its file system, in bytes.
+	// Reserve is what images leave free on the file systems that they are spooled or
+	// written to, in bytes.
 	Reserve int64
 	// Memory bounds the address space of qemu-img, in bytes; not if 0.
 	Memory int64
@@ -74,8 +75,10 @@ func New(cfg Config) *Gate {
 // Close ends connections that nobody uses.
 func (g *Gate) Close() { g.client.CloseIdleConnections() }
 
-// redirect follows servers to others, but not out of TLS.
+// redirect follows servers to others, but not out of TLS, and does not tell them where
+// from: that may hold a signature.
 func redirect(next *http.Request, before []*http.Request) error {
+	next.Header.Del("Referer")
 	last := before[len(before)-1].URL.Scheme
 	switch scheme := next.URL.Scheme; {
 	case len(before) > mostRedirects:

@@ -49,10 +49,13 @@ func (g *Gate) Identify(ctx context.Context, s Source) (_ string, err error) {
 // Identity is what Identify returns for what the stream reads. That of a file is the
 // present one: it differs at the end if somebody has written to the file meanwhile.
 func (s *Stream) Identity() string {
-	if r, ok := s.from.(*remote); ok {
-		return r.identity(s.url, s.source)
+	switch from := s.from.(type) {
+	case *remote:
+		return from.identity(s.url, s.source)
+	case *os.File:
+		return fileIdentity(s.url, from, s.source)
 	}
-	return fileIdentity(s.url, s.file, s.source)
+	return ""
 }
 
 // identity is that of a version of an image on a server. A checksum tells which version

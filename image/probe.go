@@ -84,6 +84,13 @@ func encrypted() error {
 	return refused(fault.New(fault.Unsupported, "its content is encrypted"), "the image needs a key")
 }
 
+// snapshots is the error for an image that holds more than one state of its disk: each
+// costs qemu-img time and memory, and nobody would see any but the last.
+func snapshots() error {
+	return refused(fault.New(fault.Unsupported, "it has snapshots inside"), "the image is more than one disk").
+		WithHint("convert it: qemu-img convert -O qcow2")
+}
+
 func refused(err *fault.Error, what string) *fault.Error {
 	return fault.New(err.Kind, "%s: %s", what, err.Message).WithField("image.url")
 }

@@ -96,6 +96,7 @@ func TestProbeRefuses(t *testing.T) {
 		"qcow2/corrupt":      {with(qcow2, 72, uint64(1<<1), be), fault.Invalid, "corrupt"},
 		"qcow2/unknown":      {with(qcow2, 72, uint64(1<<40), be), fault.Invalid, "unknown features"},
 		"qcow2/encrypted":    {with(qcow2, 32, uint32(2), be), fault.Unsupported, "encrypted"},
+		"qcow2/snapshots":    {with(qcow2, 60, uint32(1), be), fault.Unsupported, "snapshots"},
 		"qcow2/version":      {with(qcow2, 4, uint32(9), be), fault.Invalid, "version 9"},
 		"qcow2/clusters":     {with(qcow2, 20, uint32(63), be), fault.Invalid, "clusters"},
 		"qcow2/bomb":         {with(qcow2, 24, uint64(1<<60), be), fault.Invalid, "claims"},

@@ -36,6 +36,8 @@ func (p *prober) qcow2() (int64, error) {
 		return 0, dependent("it has a backing file")
 	case crypt != 0:
 		return 0, encrypted()
+	case be.Uint32(head[60:]) != 0:
+		return 0, snapshots()
 	case bits < 9 || bits > 21:
 		return 0, damaged("it has clusters of 2^%d bytes", bits)
 	case size > math.MaxInt64:

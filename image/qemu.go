@@ -1,10 +1,10 @@
 package image
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/volumed/volumed/fault"
@@ -25,8 +25,8 @@ func (d document) String() string {
 // disk is a raw disk of the backend.
 func (n Node) disk() document { return document{"driver": string(Raw), "file": n} }
 
-// document is the image, its file inherited as the first beyond stderr. Whatever its
-// header should say by now, no other file is opened.
+// document is the image, its file inherited as the first beyond stderr. The file is a copy
+// without a name: its header says what Probe has read, and that names no other file.
 func (w *Whole) document() document {
 	d := document{"driver": string(w.Format), "file": map[string]string{"driver": "file", "filename": path(inherited)}}
 	if w.Format == QCOW2 || w.Format == VMDK {
@@ -46,32 +46,70 @@ func CheckTool() error {
 
 // Import converts the image onto a disk, which must read as zeros. Zeros are not
 // written. A cancelled ctx ends it at once. Kinds: Invalid for an image that qemu-img
-// does not convert, Exhausted for one that takes more than it may, Unsupported without
-// qemu-img, Cancelled; Internal where the disk may be the reason.
+// does not convert, Exhausted for one that takes more than it may and for a disk without
+// room, Unsupported without qemu-img, Cancelled, Busy for no progress; Internal where the
+// disk may be the reason.
 func (g *Gate) Import(ctx context.Context, w *Whole, to Node, progress func(percent int)) error {
 	if err := g.confirm(ctx, w); err != nil {
 		return err
 	}
 	return g.run(ctx, child{
 		args:  []string{"convert", "-p", "-n", "--target-is-zero", "-W", "-O", string(Raw), w.document().String(), to.disk().String()},
-		file:  w.file,
+		file:  w.file.File,
 		cpu:   g.computes(w.Virtual),
+		size:  w.Virtual,
 		tells: progress,
+		kind: func(words string) fault.Kind {
+			if strings.Contains(words, "error while reading") { // what the headers do not tell
+				return fault.Invalid
+			}
+			return fault.Internal
+		},
 	})
 }
 
 // computes is how long a child may compute that converts so many bytes.
 func (g *Gate) computes(bytes int64) time.Duration { return g.cfg.CPU * time.Duration(2+bytes>>30) }
 
-// Export converts a disk into a qcow2 file, replacing what is in it.
+// Export converts a disk into a qcow2 file, replacing what is in it. Kinds: Exhausted for
+// a file system without room; those of Import.
 func (g *Gate) Export(ctx context.Context, from Node, size int64, to *os.File, progress func(percent int)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	defer func() { cancel(nil); <-watched }()
+	go func() {
+		defer close(watched)
+		g.keepFree(ctx, to, cancel)
+	}()
 	return g.run(ctx, child{
 		args:  []string{"convert", "-p", "-W", "-O", string(QCOW2), from.disk().String(), path(inherited)},
 		file:  to,
 		cpu:   g.computes(size),
+		size:  size,
 		tells: progress,
+		kind:  func(string) fault.Kind { return fault.Internal },
 	})
 }
+
+// keepFree cancels what a child writes, which knows of no reserve, when that is touched.
+func (g *Gate) keepFree(ctx context.Context, f *os.File, cancel context.CancelCauseFunc) {
+	look := time.NewTicker(lookForRoom)
+	defer look.Stop()
+	for {
+		if err := roomFor(f, 0, g.cfg.Reserve); err != nil {
+			cancel(err)
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookForRoom is how often: a reserve of a GiB lasts longer.
+const lookForRoom = 200 * time.Millisecond
 
 // facts are what qemu-img tells of an image.
 type facts struct {
@@ -89,16 +127,39 @@ type facts struct {
 // confirm has qemu-img read the header as well: what it understands has to be what the
 // parsers of this package have.
 func (g *Gate) confirm(ctx context.Context, w *Whole) error {
-	var out bytes.Buffer
-	c := child{args: []string{"info", "--output=json", w.document().String()}, file: w.file, cpu: g.cfg.CPU, out: &out}
-	if err := g.run(ctx, c); err != nil {
+	var out bounded
+	c := child{args: []string{"info", "--output=json", w.document().String()}, file: w.file.File, cpu: g.cfg.CPU, out: &out}
+	err := g.run(ctx, c)
+	if out.over {
+		return damaged("qemu-img says more than %d bytes about it", mostFacts)
+	}
+	if err != nil {
 		return err
 	}
 	var f facts
-	if err := json.Unmarshal(out.Bytes(), &f); err != nil {
+	if err := json.Unmarshal(out.text, &f); err != nil {
 		return fault.New(fault.Internal, "what qemu-img says of the image cannot be read: %w", err)
 	}
 	return f.agree(w)
+}
+
+// mostFacts is how much is read of what qemu-img tells of an image, in bytes: an image can
+// make it tell any amount.
+const mostFacts = 1 << 20
+
+// bounded takes so much, and then ends the child by taking no more.
+type bounded struct {
+	text []byte
+	over bool
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.over = b.over || len(b.text)+len(p) > mostFacts; b.over {
+		return 0, errUnread
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
 }
 
 // agree compares.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/volumed/volumed/fault"
 )
 
@@ -99,12 +101,106 @@ func TestImportRefuses(t *testing.T) {
 
 	whole, err := open(gib)
 	wantKind(t, "", err)
+	defer whole.Close()
 	whole.Virtual++ // the parsers disagree
 	node, disk := plainFile(t, 64<<20)
 	wantKind(t, fault.Invalid, g.Import(t.Context(), whole, node, nil))
 	got, err := os.ReadFile(disk)
 	if err != nil || bytes.Count(got, []byte{0}) != len(got) {
 		t.Error("something was written")
+	}
+}
+
+// qemuWrapper has every qemu-img preceded by a script, whose first argument is its verb.
+func qemuWrapper(t testing.TB, script string) {
+	t.Helper()
+	real, err := exec.LookPath("qemu-img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	text := "#!/bin/sh\n" + script + "\nexec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "qemu-img"), []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+// Whoever may write an image changes it after it was found to be good.
+func TestImportOfWhatChanges(t *testing.T) {
+	data, secret := content(2<<20), bytes.Repeat([]byte("secret"), 1<<18)
+	file, evil := converted(t, data, QCOW2), filepath.Join(t.TempDir(), "evil")
+	if err := os.WriteFile(evil+".data", secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := "data_file=" + evil + ".data,data_file_raw=on"
+	if out, err := exec.Command("qemu-img", "create", "-f", "qcow2", "-o", options, evil, "2M").CombinedOutput(); err != nil {
+		t.Fatalf("%v, %s", err, out)
+	}
+	if err := os.WriteFile(evil+".data", secret, 0o600); err != nil { // which create has emptied
+		t.Fatal(err)
+	}
+	qemuWrapper(t, "if [ $1 = convert ]; then cat "+evil+" >"+file+"; fi")
+	g := newGate(t, func(c *Config) { c.Directories = []string{filepath.Dir(file)} })
+	stream, err := g.Open(t.Context(), Source{URL: "file://" + file}, gib)
+	wantKind(t, "", err)
+	defer stream.Close()
+	whole, err := stream.Whole(gib, nil)
+	wantKind(t, "", err)
+	defer whole.Close()
+	node, disk := plainFile(t, 4<<20)
+	wantKind(t, "", g.Import(t.Context(), whole, node, nil))
+	got, err := os.ReadFile(disk)
+	if err != nil || !bytes.Equal(got[:len(data)], data) {
+		t.Errorf("the disk holds something else (a secret: %v), %v", bytes.HasPrefix(got, secret[:600]), err)
+	}
+}
+
+// An image may have qemu-img tell any amount of it.
+func TestImportOfWhatIsToldForEver(t *testing.T) {
+	file := converted(t, content(2<<20), QCOW2)
+	qemuWrapper(t, "if [ $1 = info ]; then exec cat /dev/zero; fi")
+	g := newGate(t, func(c *Config) { c.Directories = []string{filepath.Dir(file)} })
+	stream, err := g.Open(t.Context(), Source{URL: "file://" + file}, gib)
+	wantKind(t, "", err)
+	defer stream.Close()
+	whole, err := stream.Whole(gib, nil)
+	wantKind(t, "", err)
+	defer whole.Close()
+	node, _ := plainFile(t, 4<<20)
+	wantKind(t, fault.Invalid, g.Import(t.Context(), whole, node, nil))
+}
+
+// Once the headers are known to be good the disk may be why an image cannot be converted.
+func TestImportThatFails(t *testing.T) {
+	file := converted(t, content(2<<20), QCOW2)
+	for words, kind := range map[string]fault.Kind{
+		"error while writing at byte 0: Disk quota exceeded":                           fault.Exhausted,
+		"error while writing at byte 0: No space left on device":                       fault.Exhausted,
+		"error while writing at byte 0: Cannot send after transport endpoint shutdown": fault.Internal,
+		"error while reading at byte 0: Input/output error":                            fault.Invalid,
+	} {
+		t.Run(words, func(t *testing.T) {
+			qemuWrapper(t, "if [ $1 = convert ]; then echo 'qemu-img: "+words+"' >&2; exit 1; fi")
+			g := newGate(t, func(c *Config) { c.Directories = []string{filepath.Dir(file)} })
+			stream, err := g.Open(t.Context(), Source{URL: "file://" + file}, gib)
+			wantKind(t, "", err)
+			defer stream.Close()
+			whole, err := stream.Whole(gib, nil)
+			wantKind(t, "", err)
+			defer whole.Close()
+			node, _ := plainFile(t, 4<<20)
+			wantKind(t, kind, g.Import(t.Context(), whole, node, nil))
+		})
+	}
+}
+
+// A percent of a large disk takes longer than one of a small one.
+func TestPatienceWithChildren(t *testing.T) {
+	for size, want := range map[int64]time.Duration{0: 10 * time.Minute, 1 << 30: 10*time.Minute + time.Second, 6 << 40: 10*time.Minute + 7864*time.Second} {
+		if got := (child{size: size}).patience(); got != want {
+			t.Errorf("%d bytes: %s, want %s", size, got, want)
+		}
 	}
 }
 
@@ -117,6 +213,7 @@ func TestChildrenAreBounded(t *testing.T) {
 		t.Cleanup(func() { _ = stream.Close() })
 		w, err := stream.Whole(gib, nil)
 		wantKind(t, "", err)
+		t.Cleanup(func() { _ = w.Close() })
 		return w
 	}
 	g := newGate(t, func(c *Config) { c.Directories, c.Memory = []string{filepath.Dir(file)}, 16<<20 })
@@ -145,6 +242,38 @@ func TestSpoolWithoutRoom(t *testing.T) {
 	defer stream.Close()
 	_, err = stream.Whole(gib, nil)
 	wantKind(t, fault.Exhausted, err)
+}
+
+// The workers of several backends spool on the same file system, and each has a gate.
+func TestSpoolsSideBySide(t *testing.T) {
+	dir := t.TempDir()
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(1 << 30)
+	reserve := int64(fs.Bavail)*fs.Bsize - size - size/2
+	one, other := &spool{dir: dir, reserve: reserve}, &spool{dir: dir, reserve: reserve}
+	f, err := one.create(size)
+	wantKind(t, "", err)
+	_, err = other.create(size)
+	wantKind(t, fault.Exhausted, err)
+	wantKind(t, "", f.Close())
+	f, err = other.create(size)
+	wantKind(t, "", err)
+	wantKind(t, "", f.Close())
+}
+
+// What is written to a file leaves the reserve free as well, whoever writes it.
+func TestDeliverWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	g := newGate(t, func(c *Config) { c.Directories, c.Reserve = []string{dir}, 1<<60 })
+	d, err := g.Deliver(Target{URL: "file://" + dir + "/out", Key: "op", Time: time.Now()}, 1<<20, false)
+	wantKind(t, "", err)
+	defer d.Close()
+	wantKind(t, fault.Exhausted, d.Raw(t.Context(), 1<<20, produce(content(1<<20))))
+	node, _ := plainFile(t, 1<<20)
+	wantKind(t, fault.Exhausted, g.Export(t.Context(), node, 1<<20, d.File, nil))
 }
 
 func TestSpoolLeavesNothing(t *testing.T) {
@@ -222,6 +351,30 @@ func TestDeliverToFile(t *testing.T) {
 	}
 }
 
+// A process that hung goes on after another has taken the delivery up: neither writes into
+// the file of the other, or brings it to its place.
+func TestDeliverTwice(t *testing.T) {
+	dir := t.TempDir()
+	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })
+	to := Target{URL: "file://" + dir + "/out", Key: "op1", Time: time.Now()}
+	hung, err := g.Deliver(to, 1<<20, true)
+	wantKind(t, "", err)
+	defer hung.Close()
+	next, err := g.Deliver(to, 1<<20, true)
+	wantKind(t, "", err)
+	defer next.Close()
+	for f, text := range map[*os.File]string{hung.File: "from the dead", next.File: "good"} {
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantKind(t, fault.Busy, hung.Finish(t.Context()))
+	wantKind(t, "", next.Finish(t.Context()))
+	if got, err := os.ReadFile(dir + "/out"); string(got) != "good" {
+		t.Errorf("it holds %q, %v", got, err)
+	}
+}
+
 func TestDeliverThatFailsLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })
@@ -235,6 +388,27 @@ func TestDeliverThatFailsLeavesNothing(t *testing.T) {
 	if names, _ := os.ReadDir(dir); len(names) != 0 {
 		t.Errorf("left: %v", names)
 	}
+}
+
+// What never could be delivered is refused, and leaves nothing that could not be taken back.
+func TestDeliverWithoutPlace(t *testing.T) {
+	dir := t.TempDir()
+	g := newGate(t, func(c *Config) { c.Directories = []string{dir} })
+	for name, url := range map[string]string{"outside": "/etc/x", "long": dir + "/" + strings.Repeat("x", 250), "directory": dir} {
+		to := Target{URL: "file://" + url, Key: "op", Time: time.Now()}
+		if err := g.CheckTarget(to); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: checked: %v", name, err)
+		}
+		if _, err := g.Deliver(to, gib, false); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: delivered: %v", name, err)
+		}
+		if err := g.Withdraw(to); err != nil {
+			t.Errorf("%s: withdrawn: %v", name, err)
+		}
+	}
+	to := Target{URL: "file://" + dir + "/absent/x", Key: "op", Time: time.Now()} // a directory may come yet
+	wantKind(t, "", g.CheckTarget(to))
+	wantKind(t, "", g.Withdraw(to))
 }
 
 func TestDeliverToServer(t *testing.T) {
@@ -271,6 +445,14 @@ func TestDeliverToServer(t *testing.T) {
 		<-r.Context().Done()
 	})
 	wantKind(t, fault.Busy, send(stalling, produce(data)))
+	got, g.cfg.Idle = nil, 500*time.Millisecond
+	wantKind(t, "", send(url, func(ctx context.Context, each func(int64, []byte) error) error {
+		<-time.After(2 * g.cfg.Idle) // the cluster hangs, the server does not
+		return produce(data)(ctx, each)
+	}))
+	if !bytes.Equal(got, data) {
+		t.Errorf("the server got %d bytes from a slow producer", len(got))
+	}
 	if err := send("http://169.254.169.254/x", produce(data)); fault.KindOf(err) != fault.Invalid || strings.Contains(err.Error(), "secret") {
 		t.Errorf("to a metadata service: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,16 +14,18 @@ import (
 )
 
 // remote reads an image from a web server. A transfer that breaks off is taken up
-// where it was, if the server can and still has the same image.
+// where it was, if the server can and still has the same image: it has to mark which one
+// that is, unless a checksum tells in the end.
 type remote struct {
-	gate   *Gate
-	ctx    context.Context
-	url    string
-	offset int64
-	size   int64 // -1 while it is not known
-	tag    string
-	failed int // in a row, without a byte
-	pace   pace
+	gate    *Gate
+	ctx     context.Context
+	url     string
+	checked bool // who reads has a checksum
+	offset  int64
+	size    int64 // -1 while it is not known
+	tag     string
+	failed  int // in a row, without a byte
+	pace    pace
 
 	strong, modified string // what else the server says of this version of the image
 	asks             bool   // only what it is; nothing is read
@@ -44,8 +47,8 @@ const (
 var errSilent = errors.New("the server is silent")
 
 // openRemote connects to the server. Kinds: those of Read.
-func (g *Gate) openRemote(ctx context.Context, url string) (*remote, error) {
-	r := &remote{gate: g, ctx: ctx, url: url, size: -1, pace: pace{least: g.cfg.MinRate, over: g.cfg.RateTime}}
+func (g *Gate) openRemote(ctx context.Context, url string, checked bool) (*remote, error) {
+	r := &remote{gate: g, ctx: ctx, url: url, checked: checked, size: -1, pace: pace{least: g.cfg.MinRate, over: g.cfg.RateTime}}
 	return r, r.open()
 }
 
@@ -134,6 +137,10 @@ func (r *remote) again(err error) error {
 	if errors.As(err, &final) {
 		return final
 	}
+	if r.offset > 0 && r.tag == "" && !r.checked {
+		return fault.New(fault.Busy, "the server of the image does not go on after %d of %s bytes, and does not mark it, so that it could be taken up again: %w",
+			r.offset, sizeText(r.size), err).WithField("image.url").WithHint("give a checksum, or have the server send an ETag or Last-Modified")
+	}
 	if r.failed++; r.failed >= mostAttempts {
 		return fault.New(fault.Busy, "the server of the image does not go on after %d of %s bytes: %w", r.offset, sizeText(r.size), err).
 			WithField("image.url").WithHint("try again when it is well")
@@ -186,7 +193,7 @@ func (r *remote) connect() (err error) {
 	if err != nil {
 		return plain(err)
 	}
-	if err := r.accept(resp); err != nil {
+	if err := r.accept(resp, func() { silent.Reset(r.gate.cfg.Idle) }); err != nil {
 		_ = resp.Body.Close()
 		return err
 	}
@@ -207,8 +214,9 @@ func plain(err error) error {
 	return err
 }
 
-// accept looks whether an answer goes on where the transfer is.
-func (r *remote) accept(resp *http.Response) error {
+// accept looks whether an answer goes on where the transfer is. What is known is skipped,
+// with a sign of life each time something comes.
+func (r *remote) accept(resp *http.Response, sign func()) error {
 	if r.asks {
 		return r.acceptAnswer(resp)
 	}
@@ -222,7 +230,10 @@ func (r *remote) accept(resp *http.Response) error {
 		if resp.StatusCode != http.StatusOK {
 			return fault.New(fault.Invalid, "the server answers %s to a request for the whole image", resp.Status).WithField("image.url")
 		}
-		r.size = resp.ContentLength
+		if r.size = resp.ContentLength; r.size < 0 && !r.checked && !framed(resp) {
+			return fault.New(fault.Unsupported, "the server does not tell where the image ends").
+				WithField("image.url").WithHint("give a checksum")
+		}
 		r.note(resp.Header)
 		return nil
 	}
@@ -230,19 +241,33 @@ func (r *remote) accept(resp *http.Response) error {
 		return changed("it is marked %s, and was %s", tag, r.tag)
 	}
 	if resp.StatusCode == http.StatusPartialContent {
-		var from, to int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &from, &to); err != nil || from != r.offset {
-			return fault.New(fault.Invalid, "the server sends %q when asked for what follows %d bytes", resp.Header.Get("Content-Range"), r.offset).
-				WithField("image.url")
-		}
-		return nil
+		return r.acceptPart(resp.Header.Get("Content-Range"))
 	}
 	// The whole once more. Without a mark nobody knows whether it is the same.
-	if r.tag == "" || resp.ContentLength != r.size {
+	if r.tag == "" && !r.checked || resp.ContentLength != r.size {
 		return changed("the server can only send the whole again, and does not say that it is the same")
 	}
-	_, err := io.CopyN(io.Discard, resp.Body, r.offset)
+	_, err := io.CopyN(progressWriter(func(int64) { sign() }), resp.Body, r.offset)
 	return err
+}
+
+// acceptPart looks whether a part is of an image of the same size, and what is missing.
+func (r *remote) acceptPart(text string) error {
+	var from, to int64
+	var total string
+	if _, err := fmt.Sscanf(text, "bytes %d-%d/%s", &from, &to, &total); err != nil || from != r.offset {
+		return fault.New(fault.Invalid, "the server sends %q when asked for what follows %d bytes", text, r.offset).WithField("image.url")
+	}
+	if total != "*" && r.size >= 0 && total != fmt.Sprint(r.size) {
+		return changed("it has %q bytes, and had %d", total, r.size)
+	}
+	return nil
+}
+
+// framed reports whether a body without a length has an end that a connection which
+// breaks cannot be taken for.
+func framed(resp *http.Response) bool {
+	return resp.ProtoMajor >= 2 || slices.Contains(resp.TransferEncoding, "chunked")
 }
 
 func changed(format string, args ...any) error {

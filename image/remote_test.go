@@ -132,6 +132,99 @@ func TestImageThatChangesMeanwhile(t *testing.T) {
 	wantKind(t, fault.Conflict, err)
 }
 
+// Nothing is joined of which nobody knows that it belongs together, unless a checksum tells.
+func TestTransferWithoutMarks(t *testing.T) {
+	data := content(1 << 20)
+	handle, _ := breaking(data, 300_000, nil)
+	_, err := drained(t, newGate(t, nil), Source{URL: serve(t, handle)})
+	wantKind(t, fault.Busy, err)
+	got, err := drained(t, newGate(t, nil), Source{URL: serve(t, handle), Checksum: checksum(data)})
+	wantKind(t, "", err)
+	if !bytes.Equal(got, data) {
+		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// The mark is the same second's, and the size is another.
+func TestImageThatGrowsMeanwhile(t *testing.T) {
+	data, requests := content(1<<20), 0
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		http.ServeContent(&cutOff{ResponseWriter: w, left: 500_000}, r, "", time.Unix(1e9, 0), bytes.NewReader(data[:len(data)/2+requests*4096]))
+	})
+	_, err := drained(t, newGate(t, nil), Source{URL: url})
+	wantKind(t, fault.Conflict, err)
+}
+
+// An end that looks like that of a connection which breaks is none.
+func TestBodyWithoutEnd(t *testing.T) {
+	data := content(1 << 20)
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, buf, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = buf.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+		_, _ = buf.Write(data)
+		_ = buf.Flush()
+	})
+	_, err := drained(t, newGate(t, nil), Source{URL: url})
+	wantKind(t, fault.Unsupported, err)
+	got, err := drained(t, newGate(t, nil), Source{URL: url, Checksum: checksum(data)})
+	wantKind(t, "", err)
+	if !bytes.Equal(got, data) {
+		t.Errorf("%d bytes", len(got))
+	}
+	_, err = drained(t, newGate(t, nil), Source{URL: url, Checksum: checksum(data[1:])})
+	wantKind(t, fault.Invalid, err)
+}
+
+// What is known is skipped for longer than a server may be silent, as long as it comes.
+func TestSkipTakesLong(t *testing.T) {
+	data, requests := content(1<<20), 0
+	const idle = time.Second
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		w.Header().Set("ETag", `"v1"`)
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		if requests == 1 {
+			_, _ = w.Write(data[:1_000_000])
+			panic(http.ErrAbortHandler)
+		}
+		pace := time.NewTicker(idle / 8)
+		defer pace.Stop()
+		for at := 0; at < len(data); at += 1 << 16 {
+			_, _ = w.Write(data[at:min(at+1<<16, len(data))])
+			w.(http.Flusher).Flush()
+			<-pace.C
+		}
+	})
+	got, err := drained(t, newGate(t, func(c *Config) { c.Idle = idle }), Source{URL: url})
+	wantKind(t, "", err)
+	if !bytes.Equal(got, data) || requests != 2 {
+		t.Errorf("%d bytes in %d requests", len(got), requests)
+	}
+}
+
+// A server that is redirected to is not told the URL, which may be signed.
+func TestRedirectTellsNothing(t *testing.T) {
+	data, told := content(10_000), ""
+	other := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		told = fmt.Sprint(r.Header)
+		_, _ = w.Write(data)
+	})
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, strings.ReplaceAll(other, "signature=secret", ""), http.StatusFound)
+	})
+	_, err := drained(t, newGate(t, nil), Source{URL: url})
+	wantKind(t, "", err)
+	if strings.Contains(told, "secret") {
+		t.Errorf("the other server is told %s", told)
+	}
+}
+
 func TestBadServers(t *testing.T) {
 	data := content(1 << 20)
 	whole := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }

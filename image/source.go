@@ -85,6 +85,9 @@ func parseURL(text string) (*url.URL, error) {
 	if err != nil {
 		return nil, invalid("is not a URL")
 	}
+	if unseen := strings.ContainsFunc(u.Path, func(r rune) bool { return !unicode.IsPrint(r) }); unseen && u.Scheme != schemeHTTP && u.Scheme != schemeHTTPS {
+		return nil, invalid("stands for characters that do not print")
+	}
 	switch u.Scheme {
 	case schemeFile:
 		if u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path) || filepath.Clean(u.Path) != u.Path || u.RawQuery != "" {

@@ -19,7 +19,7 @@ type spool struct {
 	reserve int64
 
 	mu       sync.Mutex
-	promised int64 // to files, and not yet in them
+	promised int64 // to files, and neither in them nor taken from the file system
 }
 
 // growth is how much is asked of the file system at once where the size is not known.
@@ -27,6 +27,20 @@ const growth = 64 << 20
 
 // create makes a file that will have the size; -1 for not known. Kind: Exhausted.
 func (s *spool) create(size int64) (_ *spoolFile, err error) {
+	return s.open(func(f *spoolFile) error { return f.promise(max(size, 0)) })
+}
+
+// createEmpty makes a file for a child, which begins by emptying it, that will have at
+// most the size. Kind: Exhausted.
+func (s *spool) createEmpty(size int64) (_ *spoolFile, err error) {
+	return s.open(func(f *spoolFile) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return f.count(size)
+	})
+}
+
+func (s *spool) open(prepare func(*spoolFile) error) (_ *spoolFile, err error) {
 	defer fault.Wrap(&err, "image_conversion_dir %s", s.dir)
 	if err := os.MkdirAll(s.dir, 0o750); err != nil {
 		return nil, broken(err)
@@ -36,8 +50,8 @@ func (s *spool) create(size int64) (_ *spoolFile, err error) {
 		return nil, broken(err)
 	}
 	spooled := &spoolFile{File: f, spool: s}
-	if err := spooled.promise(max(size, 0)); err != nil {
-		_ = f.Close()
+	if err := prepare(spooled); err != nil {
+		_ = spooled.Close()
 		return nil, err
 	}
 	return spooled, nil
@@ -55,49 +69,98 @@ func broken(err error) error {
 type spoolFile struct {
 	*os.File
 	spool    *spool
-	promised int64
+	written  int64
+	room     int64 // that the file system has given it, from its start
+	promised int64 // beyond that
 }
 
-// promise makes sure that there is room for n bytes more.
+// promise makes sure that there is room for n bytes more. It takes them from the file
+// system at once: other processes write there as well, and know of no promise.
 func (f *spoolFile) promise(n int64) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(f.spool.dir, &fs); err != nil {
-		return broken(err)
-	}
 	s := f.spool
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	free := int64(fs.Bavail)*fs.Bsize - s.reserve - s.promised
-	if n > free {
-		return fault.New(fault.Exhausted, "the image needs %d bytes, and there are %d for it", n, max(free, 0)).
-			WithHint("make room, or set image_conversion_dir to a larger file system")
+	if err := roomFor(f.File, n, s.reserve+s.promised); err != nil || n == 0 {
+		return err
+	}
+	switch err := allocate(f.File, f.room, n); {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return f.count(n)
+	case err != nil:
+		return broken(err)
+	}
+	f.room += n
+	if roomFor(f.File, 0, s.reserve+s.promised) != nil { // others have taken theirs at the same time
+		return noRoom(n, 0)
+	}
+	return nil
+}
+
+// allocate has the file system give a file n bytes from the offset on, beyond its end.
+func allocate(f *os.File, offset, n int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, offset, n)
+		if !errors.Is(err, unix.EINTR) { // the runtime's own signals interrupt it
+			return err
+		}
+	}
+}
+
+// count promises what the file system does not give beforehand. The lock is held.
+func (f *spoolFile) count(n int64) error {
+	s := f.spool
+	if err := roomFor(f.File, n, s.reserve+s.promised); err != nil {
+		return err
 	}
 	s.promised += n
 	f.promised += n
 	return nil
 }
 
+// roomFor is Exhausted unless n bytes can be added to the file system of f and leave
+// the reserve free.
+func roomFor(f *os.File, n, reserve int64) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {
+		return broken(err)
+	}
+	if free := int64(fs.Bavail)*fs.Bsize - reserve; n > free {
+		return noRoom(n, max(free, 0))
+	}
+	return nil
+}
+
+func noRoom(n, free int64) error {
+	return fault.New(fault.Exhausted, "the image needs %d bytes more, and there are %d for it", n, free).
+		WithHint("make room, or use a larger file system: for image_conversion_dir, or where the image goes")
+}
+
 // Write takes what was promised first.
 func (f *spoolFile) Write(p []byte) (int, error) {
-	if int64(len(p)) > f.promised {
-		if err := f.promise(max(growth, int64(len(p)))); err != nil {
+	if more := f.written + int64(len(p)) - f.room - f.promised; more > 0 {
+		if err := f.promise(max(growth, more)); err != nil {
 			return 0, err
 		}
 	}
 	n, err := f.File.Write(p)
-	f.fulfil(int64(n))
+	f.written += int64(n)
+	f.fulfil(min(f.promised, f.written-f.room))
 	if err != nil {
 		err = broken(err)
 	}
 	return n, err
 }
 
+// fulfil ends a promise of n bytes: they are in the file, or will not be.
 func (f *spoolFile) fulfil(n int64) {
+	if n <= 0 {
+		return
+	}
 	f.spool.mu.Lock()
 	defer f.spool.mu.Unlock()
-	n = min(n, f.promised)
 	f.spool.promised -= n
 	f.promised -= n
+	f.room += n
 }
 
 // Close ends the file.
@@ -109,60 +172,46 @@ func (f *spoolFile) Close() error {
 // path is how a child that has inherited a file under the number opens it.
 func path(number int) string { return "/proc/self/fd/" + strconv.Itoa(number) }
 
-// Whole is an image that is here whole, checked, and of a known size for its guest.
-// The caller closes it.
+// Whole is an image that is here whole, checked, and of a known size for its guest. It
+// is a copy that nobody else can reach. The caller closes it.
 type Whole struct {
 	Format  Format
 	Size    int64 // of the file
 	Virtual int64 // of the disk that a guest sees
 
-	file *os.File
-	end  func() error
+	file *spoolFile
 }
 
-// Whole reads the rest of the stream, into a spool unless it is a file already, and
-// reads its headers. progress is told how many bytes have come; it may be nil. The
-// stream has to stay open as long as what is returned. Kinds: those of Read and
-// Probe; Exhausted for a spool without room.
+// Whole reads the rest of the stream into a spool, and then the headers. A file is copied
+// as well: whoever may write it could change it between the look and the use. progress is
+// told how many bytes have come; it may be nil. Kinds: those of Read and Probe; Exhausted
+// for a spool without room.
 func (s *Stream) Whole(disk int64, progress func(bytes int64)) (w *Whole, err error) {
-	w = &Whole{Format: s.Format, end: func() error { return nil }}
-	if s.file != nil {
-		w.file, w.Size = s.file, s.Size
-		if s.sum.hash != nil {
-			if _, err := io.Copy(progressWriter(progress), s); err != nil {
-				return nil, err
-			}
-		}
-	} else if err := s.spoolTo(w, progress); err != nil {
-		return nil, err
-	}
-	w.Virtual, err = Probe(w.file, w.Size, w.Format)
-	if err == nil && w.Virtual > disk {
-		err = tooLarge(w.Virtual, disk)
-	}
+	f, err := s.gate.spool.create(s.Size)
 	if err != nil {
-		_ = w.Close()
 		return nil, err
+	}
+	w = &Whole{Format: s.Format, file: f}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
+	// Not io.Copy from the file's own ReadFrom: what is written has to be counted.
+	if w.Size, err = io.Copy(io.MultiWriter(f, progressWriter(progress)), s); err != nil {
+		return nil, err
+	}
+	if w.Virtual, err = Probe(f, w.Size, w.Format); err != nil {
+		return nil, err
+	}
+	if w.Virtual > disk {
+		return nil, tooLarge(w.Virtual, disk)
 	}
 	return w, nil
 }
 
-func (s *Stream) spoolTo(w *Whole, progress func(int64)) error {
-	f, err := s.gate.spool.create(s.Size)
-	if err != nil {
-		return err
-	}
-	// Not io.Copy from the file's own ReadFrom: what is written has to be counted.
-	w.Size, err = io.Copy(io.MultiWriter(f, progressWriter(progress)), s)
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	w.file, w.end = f.File, f.Close
-	return nil
-}
-
-// Close gives the space of a spool back.
-func (w *Whole) Close() error { return w.end() }
+// Close gives the space of the spool back.
+func (w *Whole) Close() error { return w.file.Close() }
 
 // Data returns the whole of a raw image.
 func (w *Whole) Data() io.Reader { return io.NewSectionReader(w.file, 0, w.Size) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/url"
-	"os"
 
 	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/internal/redact"
@@ -21,9 +20,9 @@ type Stream struct {
 
 	gate *Gate
 	url  *url.URL
+	ctx  context.Context
 	from io.ReadCloser
 	head *bufio.Reader
-	file *os.File // of a source that is one
 	sum  digest
 	read int64
 	most int64
@@ -47,11 +46,11 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err e
 	if err != nil {
 		return nil, err
 	}
-	stream := &Stream{gate: g, url: u, source: s}
+	stream := &Stream{gate: g, url: u, ctx: ctx, source: s}
 	if stream.sum, err = newDigest(s.Checksum); err != nil {
 		return nil, err
 	}
-	if err := stream.open(ctx, u); err != nil {
+	if err := stream.open(u); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -70,16 +69,16 @@ func (g *Gate) Open(ctx context.Context, s Source, disk int64) (_ *Stream, err e
 	return stream, stream.bound(disk)
 }
 
-func (s *Stream) open(ctx context.Context, u *url.URL) error {
+func (s *Stream) open(u *url.URL) error {
 	switch u.Scheme {
 	case schemeFile:
 		f, size, err := s.gate.openFile(u)
 		if err != nil {
 			return err
 		}
-		s.from, s.file, s.Size = f, f, size
+		s.from, s.Size = f, size
 	case schemeHTTP, schemeHTTPS:
-		r, err := s.gate.openRemote(ctx, u.String())
+		r, err := s.gate.openRemote(s.ctx, u.String(), s.sum.hash != nil)
 		if err != nil {
 			return err
 		}
@@ -123,6 +122,9 @@ func tooLarge(size, disk int64) error {
 // Read gives the image as it comes. At its end it is Invalid instead of io.EOF if the
 // checksum is another.
 func (s *Stream) Read(p []byte) (int, error) {
+	if cause := context.Cause(s.ctx); cause != nil { // a file does not look
+		return 0, cause
+	}
 	n, err := s.head.Read(p)
 	s.sum.write(p[:n])
 	s.read += int64(n)

@@ -102,7 +102,7 @@ func (w *Worker) importCached(ctx context.Context, t *operation.Task, k *caching
 			return err
 		}
 	}
-	in, err := w.receive(ctx, t, *k.Image, k.Size)
+	in, err := w.receive(ctx, t, *k.Image, k.Size, false)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/volumed/volumed/driver"
 	"github.com/volumed/volumed/fault"
@@ -39,6 +40,7 @@ func (w *Worker) acceptImport(tx operation.Tx, op *volume.Operation, c *creation
 
 // cloneImage makes a volume as a clone of an image on the same storage.
 func (w *Worker) cloneImage() operation.Method[creation] {
+	apart := func(c *creation) bool { return c.apart }
 	return operation.Method[creation]{
 		Name: methodCloneImage, Since: "1.1", Resource: volume.VolumeResource, Lane: operation.Work, Target: operation.Exclusive, Creates: true,
 		Accept: func(tx operation.Tx, op *volume.Operation, c *creation) error {
@@ -57,15 +59,12 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 				c.made, err = cloner.CloneImage(ctx, spec, c.Image.URL)
 				return err
 			})
-			if err == nil && c.made.Depth > max(w.cfg.MaxCloneDepth, 0) {
-				err = fault.New(fault.Unsupported, "a clone of the image would depend on %d images, at most %d are allowed", c.made.Depth, max(w.cfg.MaxCloneDepth, 0)).
-					WithField("image.url").WithHint("flatten that image, or raise rbd_max_clone_depth")
-			}
 			if err != nil {
 				return err
 			}
+			c.apart = c.made.Depth > max(w.cfg.MaxCloneDepth, 0) // nobody else's image is flattened for it
 			return w.setUpCreated(ctx, t, c)
-		}}},
+		}}, {Name: "detach", Lane: operation.Flatten, Interruptible: true, When: apart, Run: w.detach}},
 		Undo: w.removeCreated, Finish: w.finishCreate,
 	}
 }
@@ -74,7 +73,7 @@ func (w *Worker) cloneImage() operation.Method[creation] {
 const fillVolumes = "fill volumes"
 
 func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) error {
-	in, err := w.receive(ctx, t, *c.Image, c.Size)
+	in, err := w.receive(ctx, t, *c.Image, c.Size, false)
 	if err != nil {
 		return err
 	}
@@ -92,12 +91,17 @@ func (w *Worker) importNew(ctx context.Context, t *operation.Task, c *creation) 
 	}
 	ref := w.spec(t, c).Ref
 	ref.ImageID, c.facts = c.made.ImageID, in.facts
-	if t.Repeat() {
-		if err := w.shakeOff(ctx, ref); err != nil {
-			return err
-		}
+	if !t.Repeat() {
+		return w.fill(ctx, t, ref, in)
 	}
-	return w.fill(ctx, t, ref, in)
+	if err := w.alone(ctx, ref); err != nil {
+		return err
+	}
+	if err := w.fill(ctx, t, ref, in); err != nil {
+		return err
+	}
+	// One that was begun at the last moment may have written into it since.
+	return w.alone(ctx, ref)
 }
 
 // downloading says in the volume's row what is going on.
@@ -131,8 +135,9 @@ func (in *incoming) close() {
 const fetchShare = 40
 
 // receive begins to read an image for a volume of size GiB. What cannot be written as it
-// comes is fetched whole. The caller closes what is returned.
-func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64) (in *incoming, err error) {
+// comes is fetched whole, and so is what has a checksum if that is wanted before a byte is
+// written. The caller closes what is returned.
+func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64, checked bool) (in *incoming, err error) {
 	in = &incoming{}
 	in.stream, err = w.images.Open(ctx, image.Source{URL: r.URL, Format: image.Format(r.Format), Checksum: r.Checksum}, size*volume.GiB)
 	if err != nil {
@@ -140,7 +145,7 @@ func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSour
 	}
 	in.facts = imageFacts(r, in.stream.Format)
 	virtual, came := in.stream.Size, in.stream.Size
-	if !in.stream.Direct() {
+	if !in.stream.Direct() || checked && r.Checksum != "" {
 		in.whole, err = in.stream.Whole(size*volume.GiB, func(bytes int64) {
 			if in.stream.Size > 0 {
 				t.Progress(int(bytes * fetchShare / in.stream.Size))
@@ -199,6 +204,9 @@ func (w *Worker) convert(ctx context.Context, t *operation.Task, writer driver.W
 	if err != nil {
 		return err
 	}
+	if err := w.confirm(ctx); err != nil { // a successor does not know the child
+		return err
+	}
 	err = crashpoint.Around(ctx, "qemu.import", func() error {
 		return w.images.Import(ctx, whole, exporter.BlockNode(v, ""), func(percent int) {
 			t.Progress(fetchShare + percent*(100-fetchShare)/100)
@@ -253,6 +261,42 @@ func (w *Worker) watchers(ctx context.Context, v volume.Ref) ([]string, error) {
 		return nil, nil
 	}
 	return slices.DeleteFunc(found[at].Watchers, func(addr string) bool { return slices.Contains(w.driver.Addrs(), addr) }), nil
+}
+
+// alone sees that nobody but this process has a volume open that nobody was told of yet.
+// Whoever has can only be a process before this one, or a qemu-img of one, which has an
+// address that no row tells and may be at work still. Those where one of these ran are
+// shut out; others are waited for.
+func (w *Worker) alone(ctx context.Context, v volume.Ref) error {
+	others, err := w.watchers(ctx, v)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	hosts := w.driver.Addrs()
+	if w.attempted.Load() { // the process before is known to be dead
+		hosts = append(slices.Clone(hosts), w.before.CephAddrs...)
+	}
+	dead := slices.DeleteFunc(slices.Clone(others), func(addr string) bool {
+		return !slices.ContainsFunc(hosts, func(other string) bool { return hostOf(other) == hostOf(addr) })
+	})
+	if fencer, able := driver.As[driver.Fencer](w.driver); able && len(dead) > 0 {
+		w.log.Info("fencing what a process before has left in a new volume", "volume", v.Name, "addrs", dead)
+		if err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), dead); err != nil {
+			return err
+		}
+		if others, err = w.watchers(ctx, v); err != nil || len(others) == 0 {
+			return err
+		}
+	}
+	return unlessOpen(fault.New(fault.Busy, "the new volume is open").WithBlockers(others...))
+}
+
+// hostOf returns the address of a Ceph client without its port and nonce.
+func hostOf(addr string) string {
+	if end := strings.LastIndexByte(addr, ':'); end >= 0 {
+		return addr[:end]
+	}
+	return addr
 }
 
 // shakeOff fences the process before once more if it seems to have the volume open still:

@@ -28,7 +28,7 @@ func (w *Worker) reimage() operation.Method[reimaging] {
 		Overwrites: true,
 		Accept:     w.acceptReimage,
 		Steps: []operation.Step[reimaging]{{Name: "import", Interruptible: true, Run: func(ctx context.Context, t *operation.Task, r *reimaging) error {
-			in, err := w.receive(ctx, t, r.Image, r.Size)
+			in, err := w.receive(ctx, t, r.Image, r.Size, true)
 			if err != nil {
 				return err
 			}

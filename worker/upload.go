@@ -17,7 +17,8 @@ type uploading struct {
 	rpc.CopyVolumeToImageRequest
 	Size int64 `json:"size,omitempty"` // GiB
 	// From is the snapshot that is copied. As that of a clone it is named after the
-	// operation, and exists only as long as that is unfinished.
+	// operation, and exists only as long as that, or the one that follows it to remove the
+	// snapshot, is unfinished: removed before the end is known, it would be taken anew.
 	From volume.SnapshotRef `json:"from,omitzero"`
 }
 
@@ -32,15 +33,12 @@ func (w *Worker) copyToImage() operation.Method[uploading] {
 				return w.driver.CreateSnapshot(ctx, u.From)
 			}},
 			{Name: "copy", Interruptible: true, Run: w.copyOut},
-			{Name: "remove", Run: func(ctx context.Context, _ *operation.Task, u *uploading) error {
-				return w.dropCopied(ctx, u)
-			}},
 		},
 		Undo: func(ctx context.Context, t *operation.Task, u *uploading, _ error) error {
-			if err := w.dropCopied(ctx, u); err != nil {
+			if err := w.confirm(ctx); err != nil { // the file may be a successor's
 				return err
 			}
-			return w.images.Withdraw(u.target(t))
+			return w.images.Withdraw(u.target(t.Operation()))
 		},
 		Finish: w.finishUpload,
 	}
@@ -60,20 +58,22 @@ func (w *Worker) acceptUpload(tx operation.Tx, op *volume.Operation, u *uploadin
 		return fault.New(fault.Conflict, "volume %s is in use", v.ID).WithField("force").
 			WithHint("detach it; or force, and the image is what a loss of power would have left")
 	}
+	if err := w.images.CheckTarget(u.target(*op)); err != nil {
+		return err
+	}
 	op.Resource.ID, u.Size = v.ID, v.Size
 	u.From = volume.SnapshotRef{Volume: v.Ref(w.cfg.VolumeNameTemplate), Name: cloneSnapshotName(op.ID)}
 	return move(tx, &v, volume.Uploading)
 }
 
 // target says where the image goes.
-func (u *uploading) target(t *operation.Task) image.Target {
-	op := t.Operation()
+func (u *uploading) target(op volume.Operation) image.Target {
 	return image.Target{URL: u.Image.URL, Key: op.ID, Time: op.CreatedAt}
 }
 
 func (w *Worker) copyOut(ctx context.Context, t *operation.Task, u *uploading) error {
 	size, qcow2 := u.Size*volume.GiB, image.Format(u.Image.Format) == image.QCOW2
-	d, err := w.images.Deliver(u.target(t), size, qcow2)
+	d, err := w.images.Deliver(u.target(t.Operation()), size, qcow2)
 	if err != nil {
 		return err
 	}
@@ -105,15 +105,8 @@ func (w *Worker) export(ctx context.Context, t *operation.Task, u *uploading, d 
 	return d.Finish(ctx)
 }
 
-// dropCopied removes the snapshot.
-func (w *Worker) dropCopied(ctx context.Context, u *uploading) error {
-	if err := w.confirm(ctx); err != nil {
-		return err
-	}
-	return waitOut(w.driver.DeleteSnapshot(ctx, u.From))
-}
-
-// finishUpload gives the volume its status back, whatever became of the image.
+// finishUpload gives the volume its status back, and has the snapshot removed, whatever
+// became of the image.
 func (w *Worker) finishUpload(tx operation.Tx, t *operation.Task, u *uploading, _ error) error {
 	v, lost := tx.Volume(u.VolumeID)
 	if lost != nil {
@@ -123,6 +116,7 @@ func (w *Worker) finishUpload(tx operation.Tx, t *operation.Task, u *uploading, 
 	if err != nil {
 		return err
 	}
+	t.Follow(dropRequest(t.Operation(), dropping{SourceVolID: u.VolumeID, Snapshot: u.From}))
 	v.Status, v.PreviousStatus = afterExtend(v.PreviousStatus, attached), volume.Uploading
 	return leave(tx, t, &v, volume.Uploading)
 }

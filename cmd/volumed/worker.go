@@ -167,8 +167,8 @@ func workerConfig(cfg *config.Config, b *config.Backend) worker.Config {
 	}
 }
 
-// spoolReserve is what images leave free on the file system that they are spooled to:
-// the database may be there, too.
+// spoolReserve is what images leave free on the file systems that they are spooled or
+// written to: the database may be there, too.
 const spoolReserve = 1 << 30
 
 // imageConfig says what images may come from, and what they may cost.

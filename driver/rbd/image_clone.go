@@ -93,13 +93,15 @@ func (d *Driver) locateImage(text string) (pool string, from volume.SnapshotRef,
 	case len(parts) != 4:
 		return invalid("the url is not rbd://fsid/pool/image/snapshot")
 	case parts[0] != d.fsid:
-		return invalid("the image is on the cluster %s, the volumes are on %s", parts[0], d.fsid)
+		return invalid("the image is on the cluster %q, the volumes are on %q", parts[0], d.fsid)
 	case parts[1] == d.cfg.Pool || !slices.Contains(d.cfg.ImagePools, parts[1]):
-		_, _, err := invalid("no image may be cloned from pool %s", parts[1])
+		_, _, err := invalid("no image may be cloned from pool %q", parts[1])
 		return "", from, fault.Of(err).WithHint("an operator can allow the pool: image_rbd_allow")
 	}
-	if err := driver.CheckName(parts[3]); err != nil { // librbd aborts the process on some
-		return invalid("%w", err)
+	for _, name := range parts[1:] { // librbd aborts the process on some, and C ends others early
+		if err := driver.CheckName(name); err != nil {
+			return invalid("%w", err)
+		}
 	}
 	return parts[1], volume.SnapshotRef{Volume: volume.Ref{Name: parts[2]}, Name: parts[3]}, nil
 }
