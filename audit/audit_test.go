@@ -197,6 +197,16 @@ func TestCompareAndPlan(t *testing.T) {
 			w.PastVolumes[v2] = w.Volumes[1]
 			w.Volumes = w.Volumes[:1]
 		}, nil},
+		"copied by another service": {func(w *world) {
+			v := w.Volumes[1]
+			v.Host, v.ImageID, v.MigrationStatus = "node1@rbd1#volumes", "there", volume.Migrating
+			w.PastVolumes[v2], w.Volumes = v, w.Volumes[:1]
+		}, nil},
+		"left by another service": {func(w *world) {
+			v := w.Volumes[1]
+			v.Host, v.ImageID, v.MigrationStatus = "node1@rbd1#volumes", "there", volume.MigrationError
+			w.PastVolumes[v2], w.Volumes = v, w.Volumes[:1]
+		}, []finding{{volume.RowMissing, drift, ""}}},
 		"in another pool": {func(w *world) { w.Volumes[1].Host = host + "#other"; w.remove("i2") }, nil},
 		"unmanaged": {func(w *world) {
 			v := w.Volumes[1]

@@ -20,7 +20,7 @@ func (c *comparison) ownerless(img *volume.Image) {
 			Kind: volume.RowMissing, VolumeID: deleted.ID, Image: img.Ref(), Message: "the volume was deleted, and its image is in the pool",
 		})
 	case named && row != nil && !row.Deleted() && !c.ours(row):
-		// It is another service's, which audits it.
+		c.elsewhere(row, img)
 	case row != nil && row.Unmanaged() && img.Name == row.Ref(c.VolumeNames).Name:
 		c.found(volume.Finding{
 			Kind: volume.ForeignImage, Note: true, VolumeID: id, Image: img.Ref(), Message: "the volume was unmanaged, and its image left to others",
@@ -41,6 +41,18 @@ func (c *comparison) ownerless(img *volume.Image) {
 	default:
 		c.foreign(img)
 	}
+}
+
+// elsewhere tells of an image with the name of a volume of another service, which audits
+// its own, and removes what it copies; unless that failed for good.
+func (c *comparison) elsewhere(row *volume.Volume, img *volume.Image) {
+	if row.MigrationStatus != volume.MigrationError || row.ImageID == "" || row.ImageID == img.ID || c.busy[row.ID] != nil {
+		return
+	}
+	c.found(volume.Finding{
+		Kind: volume.RowMissing, VolumeID: row.ID, Image: img.Ref(), Message: "the volume is at " + row.Host + ", and a migration that failed has left a copy here",
+		Hint: fmt.Sprintf("when the volume is well there: rbd rm %s/%s", c.Pool, img.Name),
+	})
 }
 
 // unpurged tells of a deleted volume in the trash that no operation purges.

@@ -239,6 +239,12 @@ func (w *Worker) leaveImage(ctx context.Context, _ *operation.Task, m *migration
 	if m.Dest.Same {
 		return nil
 	}
+	if err := w.confirm(ctx); err != nil {
+		return err
+	}
+	if err := w.onlyOurs(ctx, m); err != nil { // the copy took its time
+		return err
+	}
 	_, err := w.driver.DeleteVolume(ctx, m.Image, 0)
 	return err
 }

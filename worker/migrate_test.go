@@ -174,6 +174,34 @@ func (n *neighbourhood) refuses(v volume.Volume) {
 	n.until("it is purged", func() bool { return len(n.world.Trash()) == 0 })
 }
 
+// A snapshot that somebody takes while the copy is made would go with the old image.
+func TestMigrateLeavesNoSnapshotOfOthers(t *testing.T) {
+	t.Parallel()
+	n := newNeighbourhood(t)
+	v := n.create(rpc.CreateVolumeRequest{Size: 1})
+	if err := n.leaves.end(); err != nil {
+		t.Fatal(err)
+	}
+	p := n.another()
+	connect, connected := p.deps.OpenNeighbour, 0
+	p.deps.OpenNeighbour = func(ctx context.Context, host string) (driver.Driver, error) {
+		if connected++; connected == 2 { // to copy
+			if err := n.world.AddSnapshot(image(v), "backup", false); err != nil {
+				t.Error(err)
+			}
+		}
+		return connect(ctx, host)
+	}
+	p.start()
+	_, err := n.migrate(v)
+	if f := wantKind(t, err, fault.Conflict, ""); len(f.BlockedBy) != 1 {
+		t.Errorf("blocked by %v", f.BlockedBy)
+	}
+	if got := n.status(v.ID); got != volume.Available || !slices.Equal(n.world.Images(), []string{image(v)}) || len(n.there.world.Images()) > 0 {
+		t.Errorf("the volume is %s; here are %v, there %v", got, n.world.Images(), n.there.world.Images())
+	}
+}
+
 // A type that only the other backend can have moves the volume, where that is allowed.
 func TestRetypeMoves(t *testing.T) {
 	t.Parallel()
