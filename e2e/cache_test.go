@@ -164,6 +164,7 @@ func (s *caching) sends(what string, wholes int) {
 // TestImageCache: the second volume of an image costs no transfer, and whatever may have
 // changed since is noticed.
 func TestImageCache(t *testing.T) {
+	t.Parallel()
 	s := newCaching(t, "")
 	first := s.made("/disk?X-Amz-Signature=1", 1)
 	s.sends("the first", 1)
@@ -311,6 +312,7 @@ func (s *caching) emptied() {
 // TestImageComesOnce: whoever wants an image that is on its way waits for it, and the
 // next one fetches it if it does not come.
 func TestImageComesOnce(t *testing.T) {
+	t.Parallel()
 	s := newCaching(t, "")
 	s.web.hold = make(chan struct{})
 	var all sync.WaitGroup
@@ -391,6 +393,7 @@ func TestImageComesOnce(t *testing.T) {
 // TestImageCacheIsBounded: what was not used for the longest time goes, by number and by
 // size, and its clones stay.
 func TestImageCacheIsBounded(t *testing.T) {
+	t.Parallel()
 	s := newCaching(t, "image_volume_cache_max_count = 2\n")
 	names := func() (paths []string) {
 		for _, v := range s.cached() {

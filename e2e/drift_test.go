@@ -24,6 +24,7 @@ import (
 // Every kind of drift, made by hand on the cluster, is found; what may be repaired is,
 // which the cluster's own tools show; and nothing that is not this service's is touched.
 func TestDriftIsFoundAndRepaired(t *testing.T) {
+	t.Parallel()
 	s := started(t, options{})
 	if code, doc := s.auditCommand("audit"); code != 0 || len(doc.Audits) != 1 || doc.Audits[0].Audit.Drift != 0 {
 		t.Fatalf("exit %d in a new pool: %+v", code, doc)

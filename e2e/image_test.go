@@ -95,6 +95,7 @@ func (s *imaging) used(id string) int {
 
 // TestImagesInAndOut goes the whole way, in every form, by volumectl.
 func TestImagesInAndOut(t *testing.T) {
+	t.Parallel()
 	s := newImaging(t, "")
 	raw := s.raw("disk")
 	web := httptest.NewServer(http.FileServer(http.Dir(s.dir)))
@@ -185,6 +186,7 @@ func (s *imaging) imagesOut(raw string) {
 // TestBadImages: typed errors, and nothing left behind, whatever an image says or a server
 // does.
 func TestBadImages(t *testing.T) {
+	t.Parallel()
 	s := newImaging(t, "")
 	raw := s.raw("disk")
 	qcow2 := s.as(raw, "qcow2")
@@ -276,6 +278,7 @@ func TestBadImages(t *testing.T) {
 
 // TestImageOfTheSameCluster clones an image that somebody keeps in another pool.
 func TestImageOfTheSameCluster(t *testing.T) {
+	t.Parallel()
 	ceph := testenv.Ceph(t)
 	images := ceph.NewPool(t)
 	s := newService(t, options{})
@@ -319,6 +322,7 @@ func TestImageOfTheSameCluster(t *testing.T) {
 
 // TestImageOfTheSameClusterApart: where volumes depend on nothing, the clone is flattened.
 func TestImageOfTheSameClusterApart(t *testing.T) {
+	t.Parallel()
 	ceph := testenv.Ceph(t)
 	images := ceph.NewPool(t)
 	s := newService(t, options{})
@@ -338,6 +342,7 @@ func TestImageOfTheSameClusterApart(t *testing.T) {
 // TestKilledWhileQEMUWrites: the child dies with the worker, and its successor, which has to
 // wait until the cluster has forgotten that child, makes the volume right.
 func TestKilledWhileQEMUWrites(t *testing.T) {
+	t.Parallel()
 	s := newImaging(t, "")
 	raw := filepath.Join(s.dir, "large")
 	if err := exec.Command("sh", "-c", "head -c 600M /dev/urandom >"+raw).Run(); err != nil {
@@ -396,6 +401,7 @@ func TestKilledWhileQEMUWrites(t *testing.T) {
 // TestHungWhileQEMUWrites: a worker hangs, but its child does not. Another machine takes over,
 // and nothing that the child still writes comes into the volume that it hands out.
 func TestHungWhileQEMUWrites(t *testing.T) {
+	t.Parallel()
 	testenv.Volumectl(t) // the child does not wait until it is built
 	dir := t.TempDir()
 	o := options{

@@ -19,9 +19,10 @@ import (
 // successor brings every accepted operation to its end, and pool and tables
 // agree. Callers that repeat their requests get one answer for one effect.
 func TestKillInTheMiddle(t *testing.T) {
+	t.Parallel()
 	s := started(t, options{sections: "[launcher]\nrestart_burst = 100\n"})
 	source := s.createVolume(rpc.CreateVolumeRequest{Size: 1})
-	s.write(source.ID)
+	s.writeBegin(source.ID, "64M")
 
 	t.Run("creates", func(t *testing.T) { s.killDuring(t, 40, s.requestCreate("")) })
 	s.audit()

@@ -14,6 +14,7 @@ import (
 // The whole life of a volume and of its clone, each step checked on the cluster,
 // the heartbeat on time throughout.
 func TestLifeOfAVolume(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]options{
 		"embedded bus, SQLite": {},
 		"PostgreSQL":           {database: testenv.Postgres(t)},

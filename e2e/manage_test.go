@@ -40,6 +40,7 @@ func (s *service) manageAll(code int, flags ...string) map[string]string {
 // and what is kept for them. Not a byte is copied, the audit finds no difference, and
 // what is deleted then takes along what was kept for it.
 func TestPoolOfCinderIsTakenOver(t *testing.T) {
+	t.Parallel()
 	s := newService(t, options{backends: 2})
 	c, glance := newCinder(s), openPool(t, s.ceph, s.pools[1])
 	root := c.volume(2)

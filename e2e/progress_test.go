@@ -12,9 +12,10 @@ import (
 // test leaves a busy machine some more), and never less than before. Cancelled, it
 // ends within two seconds and leaves nothing behind; asked for again, it is done.
 func TestLongOperationTells(t *testing.T) {
+	t.Parallel()
 	s := started(t, options{})
 	source := s.createVolume(rpc.CreateVolumeRequest{Size: 2})
-	s.writeBegin(source.ID, "1G")
+	s.writeBegin(source.ID, "256M")
 	clone := s.createVolume(rpc.CreateVolumeRequest{SourceVolID: source.ID})
 	image := "volume-" + clone.ID
 	before := s.checksum(image)

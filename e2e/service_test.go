@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -27,7 +28,13 @@ import (
 	"github.com/volumed/volumed/volume"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) {
+	// Most tests wait most of the time: for processes, for commits, for outages to pass.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	testenv.Main(m)
+}
 
 // patience bounds every wait for something that is about to happen.
 const patience = time.Minute

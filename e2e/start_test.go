@@ -19,6 +19,7 @@ import (
 // A cluster that hangs when the service starts: the process is up and says why
 // it takes no work; when the cluster is back it serves without anybody's doing.
 func TestClusterAwayAtStart(t *testing.T) {
+	t.Parallel()
 	ceph := testenv.OwnCeph(t)
 	s := newService(t, options{pools: []string{"volumes"}, defaults: "report_interval = 1\nservice_down_time = 10\n"})
 	s.useCluster(ceph)
