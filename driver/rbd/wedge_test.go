@@ -44,7 +44,7 @@ func TestWedgedLibrary(t *testing.T) {
 	close(stuck)
 }
 
-// librbd is probed on both connections while somebody waits for it, and left alone
+// librbd is probed on all connections while somebody waits for it, and left alone
 // otherwise.
 func TestProbedWhileCallsAreUnderWay(t *testing.T) {
 	var d Driver
@@ -67,7 +67,7 @@ func TestProbedWhileCallsAreUnderWay(t *testing.T) {
 	}
 }
 
-// A probe comes back on both connections, and leaves nothing.
+// A probe comes back on all connections, and leaves nothing.
 func TestProbe(t *testing.T) {
 	env := testenv.Ceph(t)
 	d := openDriver(t, config(env, env.NewPool(t)))
