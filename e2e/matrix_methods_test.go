@@ -38,10 +38,10 @@ type method struct {
 }
 
 var methods = map[string]method{
-	"create_volume": {
+	"create_volume": { // of a type that changes all that a type can
 		first: "create", last: "create", volumes: 1,
 		prepare: func(a *arena) ask {
-			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(limited)})
+			return a.asksForVolume(rpc.CreateVolumeRequest{Size: 1, VolumeType: a.kind(shared)})
 		},
 	},
 	"create_volume_from_snapshot": {

@@ -281,17 +281,19 @@ var crashes = map[string]struct {
 
 // killedElsewhere are the methods that are not among them, and where they are killed.
 var killedElsewhere = map[string]string{
-	"purge_volume":             "follows delete_volume",
-	"drop_clone_snapshot":      "follows create_cloned_volume",
-	"flatten_in_background":    "follows what is made from a snapshot: e2e.TestMatrix",
-	"manage_deleted_volume":    "manage_deleted",
-	"create_volume_from_image": "takes what images need: e2e.TestMatrix",
-	"clone_image":              "takes another pool: e2e.TestMatrix",
-	"reimage":                  "takes what images need: e2e.TestMatrix",
-	"copy_volume_to_image":     "takes what images need: e2e.TestMatrix",
-	"migrate_volume":           "takes a second service: e2e.TestMatrix",
-	"audit_backend":            "takes a driver that lists: e2e.TestMatrix",
-	"apply_repairs":            "takes a driver that lists: e2e.TestMatrix",
+	"purge_volume":                    "follows delete_volume",
+	"drop_clone_snapshot":             "follows create_cloned_volume",
+	"flatten_in_background":           "follows what is made from a snapshot: e2e.TestMatrix",
+	"manage_deleted_volume":           "manage_deleted",
+	"create_volume_from_image":        "takes what images need: e2e.TestMatrix",
+	"create_volume_from_cached_image": "takes what images need: e2e.TestMatrix",
+	"cache_image":                     "takes what images need: e2e.TestMatrix",
+	"clone_image":                     "takes another pool: e2e.TestMatrix",
+	"reimage":                         "takes what images need: e2e.TestMatrix",
+	"copy_volume_to_image":            "takes what images need: e2e.TestMatrix",
+	"migrate_volume":                  "takes a second service: e2e.TestMatrix",
+	"audit_backend":                   "takes a driver that lists: e2e.TestMatrix",
+	"apply_repairs":                   "takes a driver that lists: e2e.TestMatrix",
 }
 
 // Every method that a worker knows is killed: here at every moment, and at every one of
