@@ -69,9 +69,8 @@ func openOnce(ctx context.Context, cfg Config, log hclog.Logger) (*Driver, error
 		select {
 		case results <- result{d, err}:
 		case <-ctx.Done():
-			if err == nil {
-				d.control.close()
-				d.data.close()
+			if err == nil { // it looks around, and is waited for
+				err = d.Close()
 			}
 			log.Info("connect attempt that was left behind has ended", "error", err)
 		}
