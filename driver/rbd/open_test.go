@@ -122,6 +122,32 @@ func TestOpenReturnsWithItsContext(t *testing.T) {
 	<-ended
 }
 
+// unnoticed is a ctx that has ended and does not say so when it is asked.
+type unnoticed struct{ context.Context }
+
+func (unnoticed) Err() error { return nil }
+
+// An attempt that was left behind and connects all the same looks around, as every one
+// does, and shuts its connections after that: librados aborts a process that uses them.
+func TestOpenLeftBehindIsClosed(t *testing.T) {
+	cfg := config(testenv.Ceph(t), "volumes")
+	cfg.ConnectTimeout = 10 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 {
+		ended := make(chan struct{})
+		log := listen(func(message string) {
+			if strings.Contains(message, "left behind has ended") {
+				close(ended)
+			}
+		})
+		if d, _ := openOnce(unnoticed{ctx}, cfg, log); d != nil {
+			t.Fatal("the attempt was not left behind")
+		}
+		<-ended
+	}
+}
+
 func TestBlocklistedClientIsUnavailable(t *testing.T) {
 	env, d := fresh(t)
 	v := create(t, d, "volume-1")
