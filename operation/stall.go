@@ -31,6 +31,17 @@ func (s *stall) nextTry() time.Time {
 	return now().Add(min(max(time.Since(s.since), lookSoonest), lookLatest).Truncate(time.Microsecond))
 }
 
+// goesOn is the outage as it is now: the one before, which may be nil, has lasted since
+// it began.
+func (s *stall) goesOn(cause error) *stall {
+	f := fault.Of(cause)
+	next := &stall{reason: f.Message, hint: f.Hint, since: time.Now()}
+	if s != nil {
+		next.since = s.since
+	}
+	return next
+}
+
 // Stall notes that the backend does not answer, and why, or, with nil, that it
 // answers again. It is repeated as long as the outage lasts: each time every operation that is held up, and has given no sign of life for
 // tellAfter, becomes waiting for that reason, also while its call does not return.
@@ -42,12 +53,7 @@ func (e *Engine) Stall(cause error) {
 	last := e.stalled.Load()
 	switch {
 	case cause != nil:
-		f := fault.Of(cause)
-		s := &stall{reason: f.Message, hint: f.Hint, since: time.Now()}
-		if last != nil {
-			s.since = last.since
-		}
-		e.stalled.Store(s)
+		e.stalled.Store(last.goesOn(cause))
 		for _, t := range e.tasks {
 			t.suspend()
 		}
@@ -66,12 +72,7 @@ func (t *Task) Stall(cause error) {
 	last := t.stalled.Load()
 	switch {
 	case cause != nil:
-		f := fault.Of(cause)
-		s := &stall{reason: f.Message, hint: f.Hint, since: time.Now()}
-		if last != nil {
-			s.since = last.since
-		}
-		t.stalled.Store(s)
+		t.stalled.Store(last.goesOn(cause))
 		t.suspend()
 	case last != nil:
 		t.stalled.Store(nil)
