@@ -16,7 +16,7 @@ const (
 	flattenClones  = 50
 	flattenObjects = 4                     // of 4 MiB that each shares with its parent
 	victimPause    = 2 * time.Millisecond  // between two writes of the client beside it
-	victimIdle     = 10 * time.Second      // for which it is measured alone
+	victimIdle     = 30 * time.Second      // for which it is measured alone, before and after: disks have moods
 	drainMost      = 10 * time.Minute      // for the whole backlog
 	drainLook      = 50 * time.Millisecond // how often it is looked whether it is over
 )
@@ -48,7 +48,7 @@ func measureFlatten(ctx context.Context, w *world) error {
 			if err != nil {
 				return err
 			}
-			idle, err := v.during(func() error { time.Sleep(victimIdle); return nil })
+			before, err := v.idle()
 			if err != nil {
 				return err
 			}
@@ -57,8 +57,13 @@ func measureFlatten(ctx context.Context, w *world) error {
 			if err != nil {
 				return err
 			}
-			w.table.tail(fmt.Sprintf("p99 of a client's writes while %d clones are flattened %s (in %s)", flattenClones, f.what, round(time.Since(begin))),
-				idle, busy, f.bar)
+			took := time.Since(begin)
+			after, err := v.idle()
+			if err != nil {
+				return err
+			}
+			w.table.tail(fmt.Sprintf("p99 of a client's writes while %d clones are flattened %s (in %s)", flattenClones, f.what, round(took)),
+				append(before, after...), busy, f.bar)
 			if _, err := s.deleteMany(ctx, ids); err != nil {
 				return err
 			}
@@ -153,6 +158,11 @@ func (v *victim) close() {
 	_ = v.img.Close()
 	_ = rbd.RemoveImage(v.io, "victim")
 	v.raw.close()
+}
+
+// idle returns how long the writes take beside nothing.
+func (v *victim) idle() ([]time.Duration, error) {
+	return v.during(func() error { time.Sleep(victimIdle); return nil })
 }
 
 // during returns how long the writes took that were made while f ran.

@@ -25,6 +25,7 @@ type Driver struct {
 	features    uint64 // of new images
 	cloneFormat uint64 // 1 or 2
 	calls       calls
+	entered     atomic.Int64 // calls that were admitted, ever
 	purging     locks
 	snapshots   locks // of images by id: one change at a time
 	monitors    monitors
@@ -73,6 +74,7 @@ func (d *Driver) enter(ctx context.Context) (leave func(), err error) {
 	if !d.calls.enter() {
 		return nil, fault.New(fault.Unavailable, "the driver is closed")
 	}
+	d.entered.Add(1)
 	return d.calls.leave, nil
 }
 

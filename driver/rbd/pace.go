@@ -2,11 +2,9 @@ package rbd
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"math/rand/v2"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,54 +13,59 @@ import (
 	"github.com/volumed/volumed/driver"
 )
 
-// Flattens share the cluster with its clients, who are to suffer as little as they can. So while there are
-// any the latency of small reads from the pool is measured, and compared with what it
-// is when they stand still; as long as it suffers, they pause between objects. The
-// pause is one for all of them, and long at first: it grows with each read that is slow,
-// and shrinks a little with each that is not.
+// Flattens share the cluster with its clients, who are to suffer as little as they can. So
+// the latency of small writes to the pool is measured while there are any, and compared
+// with what it is when they stand still; as long as it suffers, they pause between
+// objects. The pause is one for all of them, and long at first: it grows with each write
+// that is slow, and shrinks a little with each that is not. On a small cluster the
+// copying alone makes writes slow; where nobody else is there to suffer there is no pause.
 
 const (
-	probeEvery = 5 * time.Millisecond // between two small reads
-	window     = 60                   // reads that tell what is usual
-	settle     = 100 * time.Millisecond
 	// stillEvery is how often all flattens stand still to measure what is usual; the
 	// clients' own load changes.
 	stillEvery = time.Minute
-	// A read is slow from slowFrom times the latency that only one in a hundred has when
+	settle     = 100 * time.Millisecond
+	// A write is slow from slowFrom times the latency that only one in a hundred has when
 	// flattens stand still. The pause stays as it is while one in slowShare is.
-	slowFrom  = 1.3
-	slowShare = 100
-	longer    = 2.0 // times the pause, for a slow read
-	pauseMin  = 4 * time.Millisecond
-	pauseMost = 400 * time.Millisecond
-	// sleepMost bounds what a flatten waits at a time, when there are many: its
-	// connection must not seem to have wedged.
-	sleepMost = time.Second
+	slowFrom   = 1.3
+	slowShare  = 100
+	longer     = 2.0 // times the pause, for a slow write
+	pauseMin   = 4 * time.Millisecond
+	pauseFirst = 400 * time.Millisecond
+	pauseMost  = time.Second
+	// sleepMost bounds what a flatten waits at a time, and queueMost what all do one after
+	// another: their connection must not seem to have wedged.
+	sleepMost = 3 * time.Second
+	queueMost = 10 * time.Second
 	// awaitedMost bounds it where somebody waits for the flatten, which keeps others of
 	// the data connection waiting meanwhile.
 	awaitedMost = 100 * time.Millisecond
-	// measureMost bounds a measurement in a pool that hardly answers.
-	measureMost = 2 * time.Second
+	// aloneMost is for how long flattens do not pause before it is looked again, with
+	// pauses, whether others are there: without, they hide those who do little.
+	aloneMost = time.Minute
 	// mapMost is the most objects of an image of which it is found out what to copy: more
 	// take too much memory.
 	mapMost = 1 << 26
 )
 
-// shorter is what makes up for one slow read in slowShare.
+// shorter is what makes up for one slow write in slowShare.
 var shorter = math.Pow(longer, -1.0/(slowShare-1))
 
 // pacer says when flattens may copy the next object.
 type pacer struct {
+	copied atomic.Int64 // objects, ever
+
 	mu     sync.Mutex
 	active int           // flattens
 	still  chan struct{} // closed when they may go on; nil while they may
+	alone  bool          // they need not pause
 	pause  time.Duration // between two objects
 	next   time.Time     // when the next one may be copied
 	stop   context.CancelFunc
 }
 
-// begin counts a flatten in, which calls end in the end. The first one has the reads
-// begin.
+// begin counts a flatten in, which calls end in the end. The first one has the
+// measurements begin.
 func (p *pacer) begin(d *Driver) (end func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,7 +74,7 @@ func (p *pacer) begin(d *Driver) (end func()) {
 		p.stop = stop
 		go func() {
 			defer d.calls.leave()
-			p.watch(ctx, d.control.touch)
+			p.watch(ctx, d.control.touch, d.traffic)
 		}()
 	}
 	return func() {
@@ -84,23 +87,20 @@ func (p *pacer) begin(d *Driver) (end func()) {
 	}
 }
 
-// touch reads something small from somewhere in the pool: nothing, from an object that
-// does not exist, so that every OSD is asked in its turn.
-func (l *link) touch() error {
-	_, err := l.io.Stat(fmt.Sprintf("%s.%08x", nobody, rand.Uint32()))
-	if errno(err) == syscall.ENOENT {
-		return nil
+// watch sets the pause until ctx ends.
+func (p *pacer) watch(ctx context.Context, touch func() error, count func() (traffic, error)) {
+	for ctx.Err() == nil {
+		p.share(ctx, touch, count)
+		p.hurry(ctx, count)
 	}
-	return err
 }
 
-// watch sets the pause until ctx ends.
-func (p *pacer) watch(ctx context.Context, touch func() error) {
+// share has the flattens pause for others until nobody else is there.
+func (p *pacer) share(ctx context.Context, touch func() error, count func() (traffic, error)) {
 	defer p.release()
-	p.mu.Lock()
-	p.pause = pauseMost
-	p.mu.Unlock()
-	for limit, last := time.Duration(0), (time.Time{}); ctx.Err() == nil; {
+	p.set(false)
+	var others company
+	for limit, last := time.Duration(0), (time.Time{}); ctx.Err() == nil && others.look(count) != absent; {
 		if time.Since(last) > stillEvery {
 			if usual := p.standStill(ctx, touch); len(usual) > 0 {
 				limit, last = time.Duration(slowFrom*float64(usual[len(usual)*99/100])), time.Now()
@@ -110,6 +110,24 @@ func (p *pacer) watch(ctx context.Context, touch func() error) {
 			p.adjust(took > limit)
 		}
 	}
+}
+
+// hurry has the flattens not pause for a while, or until others are there.
+func (p *pacer) hurry(ctx context.Context, count func() (traffic, error)) {
+	p.set(true)
+	var others company
+	for begun := time.Now(); time.Since(begun) < aloneMost && others.look(count) != present; {
+		if sleep(ctx, lookEvery) != nil {
+			return
+		}
+	}
+}
+
+// set begins with pauses, or without.
+func (p *pacer) set(alone bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alone, p.pause, p.next = alone, pauseFirst, time.Time{}
 }
 
 // standStill measures while no object is copied.
@@ -134,23 +152,7 @@ func (p *pacer) release() {
 	}
 }
 
-// measure returns the latencies of n reads, sorted; fewer when ctx ends or it takes too
-// long. A read that fails took at least as long as it took to fail.
-func measure(ctx context.Context, touch func() error, n int) []time.Duration {
-	took := make([]time.Duration, 0, n)
-	for start := time.Now(); len(took) < n && ctx.Err() == nil && time.Since(start) < measureMost; {
-		begun := time.Now()
-		_ = touch()
-		took = append(took, time.Since(begun))
-		if sleep(ctx, probeEvery) != nil {
-			break
-		}
-	}
-	slices.Sort(took)
-	return took
-}
-
-// adjust makes the pause longer for a read that was slow, and shorter for another.
+// adjust makes the pause longer for a write that was slow, and shorter for another.
 func (p *pacer) adjust(slow bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,14 +168,17 @@ func (p *pacer) adjust(slow bool) {
 // wait returns when the next object may be copied, or ctx is over; soon, where somebody
 // waits for that.
 func (p *pacer) wait(ctx context.Context) {
-	most := sleepMost
+	p.mu.Lock()
+	still, alone := p.still, p.alone
+	most := min(sleepMost, queueMost/time.Duration(max(p.active, 1)))
+	p.mu.Unlock()
+	if alone {
+		return
+	}
 	if driver.IsAwaited(ctx) {
-		most = awaitedMost
+		most = min(most, awaitedMost)
 	}
 	latest := time.Now().Add(most)
-	p.mu.Lock()
-	still := p.still
-	p.mu.Unlock()
 	if still != nil {
 		enough := time.NewTimer(most)
 		defer enough.Stop()
@@ -216,6 +221,7 @@ func (d *Driver) paced(ctx context.Context, img *image, step rbd.FlattenCallback
 			return code
 		}
 		if copied(object) {
+			d.pace.copied.Add(1)
 			d.pace.wait(ctx)
 		}
 		return 0
