@@ -99,13 +99,11 @@ func (c *crowd) takeBack() {
 }
 
 // retypeManaged gives what was managed again a type: that which it had is forgotten, and
-// what it wanted is on the image still, and on what was made of it, which an audit would
-// tell.
+// what it wanted is on the image still, which an audit would tell.
 func (c *crowd) retypeManaged() {
 	c.t.Helper()
 	c.each(`SELECT id FROM volumes v WHERE deleted_at IS NULL AND volume_type_id = '' AND EXISTS (
-		SELECT 1 FROM operations WHERE method = 'manage_existing' AND status = 'succeeded' AND resource_id IN (
-			v.id, v.source_volid, (SELECT volume_id FROM snapshots WHERE id = v.snapshot_id)))`, func(id string) error {
+		SELECT 1 FROM operations WHERE resource_id = v.id AND method = 'manage_existing' AND status = 'succeeded')`, func(id string) error {
 		return c.insist(wish{ask: asksOf(c, c.serviceOf(id), c.client.Retype, rpc.RetypeRequest{VolumeID: id, NewType: c.kinds[limited]})})
 	})
 }

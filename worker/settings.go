@@ -42,7 +42,7 @@ func fitting(t *volume.Type, host, backendName, field string) error {
 // chooseType completes a creation with what its type wants. source is the volume that it
 // is made from, nil for none: its image hands its own settings down.
 func (w *Worker) chooseType(tx operation.Tx, c *creation, source *volume.Volume) error {
-	c.Configure = source != nil && (source.VolumeTypeID != "" || source.Status == volume.Retyping)
+	c.Configure = source != nil // whatever was set on its image, by whomever
 	if c.VolumeType == "" {
 		return nil
 	}

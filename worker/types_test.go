@@ -58,6 +58,23 @@ func TestLimitsOfTypes(t *testing.T) {
 	s.audit()
 }
 
+// Limits that others have set on an image, such as one that was managed, are not handed
+// down to what is made of it.
+func TestLimitsOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.bare().start()
+	v := s.create(rpc.CreateVolumeRequest{Size: 1})
+	limits := mem.New(s.world).SettingsMetadata(volume.Settings{Limits: map[string]int64{"total_iops_sec": 7}})
+	for key, value := range limits {
+		s.did(s.world.SetMetadata(image(v), key, value))
+	}
+	snap := s.snapshot(v)
+	s.settings(s.clone(v), nil)
+	s.settings(s.create(rpc.CreateVolumeRequest{SnapshotID: snap.ID}), nil)
+	s.settings(v, map[string]int64{"total_iops_sec": 7})
+}
+
 // A retype that fails leaves the volume what it was.
 func TestRetypeFails(t *testing.T) {
 	t.Parallel()
