@@ -95,7 +95,7 @@ func (d *Driver) flatten(ctx context.Context, img *image, callback rbd.FlattenCa
 		return err
 	}
 	defer unlock()
-	return img.FlattenWithProgress(step(ctx, nil), nil)
+	return crashpoint.Around(ctx, "rbd.flatten_copied", func() error { return img.FlattenWithProgress(step(ctx, nil), nil) })
 }
 
 // step returns a callback for librbd, which calls it from threads of its own:

@@ -62,6 +62,7 @@ type pacer struct {
 	pause  time.Duration // between two objects
 	next   time.Time     // when the next one may be copied
 	stop   context.CancelFunc
+	ended  chan struct{} // closed when nothing is measured any more; nil before the first
 }
 
 // begin counts a flatten in, which calls end in the end. The first one has the
@@ -70,10 +71,16 @@ func (p *pacer) begin(d *Driver) (end func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.active++; p.active == 1 && d.calls.enter() {
+		before, ended := p.ended, make(chan struct{})
 		ctx, stop := context.WithCancel(context.Background())
-		p.stop = stop
+		p.stop, p.ended = stop, ended
+		p.alone, p.pause, p.next = false, pauseFirst, time.Time{}
 		go func() {
 			defer d.calls.leave()
+			defer close(ended)
+			if before != nil {
+				<-before // one that hangs would take what it sets for its own
+			}
 			p.watch(ctx, d.control.touch, d.traffic)
 		}()
 	}
@@ -89,15 +96,16 @@ func (p *pacer) begin(d *Driver) (end func()) {
 
 // watch sets the pause until ctx ends.
 func (p *pacer) watch(ctx context.Context, touch func() error, count func() (traffic, error)) {
-	for ctx.Err() == nil {
-		p.share(ctx, touch, count)
+	for {
+		if p.share(ctx, touch, count); ctx.Err() != nil {
+			return
+		}
 		p.hurry(ctx, count)
 	}
 }
 
 // share has the flattens pause for others until nobody else is there.
 func (p *pacer) share(ctx context.Context, touch func() error, count func() (traffic, error)) {
-	defer p.release()
 	p.set(false)
 	var others company
 	for limit, last := time.Duration(0), (time.Time{}); ctx.Err() == nil && others.look(count) != absent; {

@@ -138,6 +138,16 @@ func TestPaceNoticesNewcomers(t *testing.T) {
 	}
 }
 
+// What ends with the last flatten does not let the next one hurry.
+func TestPaceEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &pacer{}
+	p.watch(ctx, func() error { cancel(); return nil }, counted(p, func(time.Time) float64 { return 0 }))
+	if p.hurried() {
+		t.Error("nobody has looked whether others are there")
+	}
+}
+
 func (p *pacer) hurried() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
