@@ -61,7 +61,7 @@ func (d *Driver) copyBy(
 	if err != nil {
 		return loc, err
 	}
-	if loc.ImageID, err = dest.begun(ctx, name, stages[0].size); err != nil {
+	if loc.ImageID, err = dest.begun(ctx, name, stages); err != nil {
 		return loc, err
 	}
 	c := &transfer{src: src, dest: dest, name: volume.Ref{Name: name, ImageID: loc.ImageID}, stages: stages, progress: progress, window: window}
@@ -140,9 +140,9 @@ func (i *image) stages(keep []string) ([]stage, error) {
 	return append(stages, stage{"", head}), classify(err, "read the size")
 }
 
-// begun returns the id of the copy, which it makes if there is none. One that an earlier
-// call was making when it died is removed first.
-func (d *Driver) begun(ctx context.Context, name string, size uint64) (string, error) {
+// begun returns the id of the copy, which it makes if there is none. What an earlier
+// call was making when it died, and what was being removed, is removed first.
+func (d *Driver) begun(ctx context.Context, name string, stages []stage) (string, error) {
 	ref := volume.Ref{Name: name}
 	img, err := d.resume(ctx, ref)
 	if err != nil {
@@ -150,17 +150,56 @@ func (d *Driver) begun(ctx context.Context, name string, size uint64) (string, e
 	}
 	if img != nil {
 		id := img.id
-		whole, err := img.complete()
+		flaw, err := img.flawAsCopy(stages)
 		img.discard()
-		if err != nil || whole {
+		if err != nil || flaw == "" {
 			return id, err
 		}
-		if err := waited(d.drop(ctx, name, "it has no object map")); err != nil {
+		if err := waited(d.removeCopy(ctx, name, flaw)); err != nil {
 			return "", err
 		}
 	}
-	loc, err := d.CreateVolume(ctx, volume.Spec{Ref: ref, Size: int64((size + volume.GiB - 1) / volume.GiB)})
+	loc, err := d.CreateVolume(ctx, volume.Spec{Ref: ref, Size: int64((stages[0].size + volume.GiB - 1) / volume.GiB)})
 	return loc.ImageID, err
+}
+
+// flawAsCopy says why a copy cannot be gone on with; nothing if it can.
+func (i *image) flawAsCopy(stages []stage) (string, error) {
+	whole, err := i.complete()
+	if err != nil {
+		return "", err
+	}
+	if !whole {
+		return "it has no object map", nil
+	}
+	snapshots, err := i.GetSnapshotNames()
+	if err != nil {
+		return "", classify(err, "list the snapshots")
+	}
+	first, _ := i.copied(len(stages))
+	for _, s := range stages[:first] {
+		taken := func(info rbd.SnapInfo) bool { return info.Name == s.snapshot }
+		if s.snapshot != "" && !slices.ContainsFunc(snapshots, taken) {
+			return "the snapshot " + s.snapshot + " was removed from it", nil
+		}
+	}
+	return "", nil
+}
+
+// copied reads how far the copy has come, of so many stages: the first one that is not
+// whole, and where to go on in it.
+func (i *image) copied(stages int) (first int, offset uint64) {
+	value, err := i.GetMetadata(copiedKey)
+	if err != nil {
+		return 0, 0 // from the beginning is always right
+	}
+	n, at, _ := strings.Cut(value, ":")
+	first, _ = strconv.Atoi(n)
+	offset, _ = strconv.ParseUint(at, 10, 64)
+	if first < 0 || first > stages {
+		return 0, 0
+	}
+	return first, offset
 }
 
 // transfer is one CopyVolume at work.
@@ -174,35 +213,23 @@ type transfer struct {
 	to       *image // the copy, while it is open
 }
 
-// run copies what is not copied yet.
+// run copies what is not copied yet. A process before this one that was only silent may
+// come back, and go on: as long as it has the copy open that is not whole.
 func (c *transfer) run(ctx context.Context) (err error) {
 	if c.to, err = c.dest.open(c.dest.data, c.name, rbd.OpenImage); err != nil {
 		return err
 	}
 	defer c.to.close(&err)
-	first, offset := c.done()
+	if err := waited(c.to.unused()); err != nil {
+		return err
+	}
+	first, offset := c.to.copied(len(c.stages))
 	for n := first; n < len(c.stages); n, offset = n+1, 0 {
 		if err := c.copyStage(ctx, n, offset); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// done reads how far an earlier call has come: the first stage that is not whole, and
-// where to go on in it.
-func (c *transfer) done() (first int, offset uint64) {
-	value, err := c.to.GetMetadata(copiedKey)
-	if err != nil {
-		return 0, 0 // from the beginning is always right
-	}
-	n, at, _ := strings.Cut(value, ":")
-	first, _ = strconv.Atoi(n)
-	offset, _ = strconv.ParseUint(at, 10, 64)
-	if first < 0 || first > len(c.stages) {
-		return 0, 0
-	}
-	return first, offset
+	return waited(c.to.unused())
 }
 
 // note writes down how far the copy has come. What it has is on the disks by then.

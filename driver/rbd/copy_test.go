@@ -199,6 +199,51 @@ func TestCopyIsSparse(t *testing.T) {
 	}
 }
 
+// A copy whose removal has died is not gone on with: it says that it is whole, and lacks a
+// snapshot.
+func TestCopyAfterADeadRemoval(t *testing.T) {
+	from, to := twoPools(t)
+	random := rand.New(rand.NewPCG(3, 4))
+	v := create(t, from, "volume")
+	keep := []string{"s1", "s2"}
+	for _, name := range keep {
+		scribble(t, from, v, random)
+		snapshot(t, from, v, name)
+	}
+	loc, err := from.CopyVolume(t.Context(), v, keep, to, "copy", nil)
+	wantKind(t, "", err)
+	c := volume.Ref{Name: "copy", ImageID: loc.ImageID}
+	on(t, to, c, func(img *image) { // as far as it came
+		snapshots, err := img.GetSnapshotNames()
+		wantKind(t, "", err)
+		wantKind(t, "", img.removeSnapshot(t.Context(), snapshots[0]))
+	})
+	again, err := from.CopyVolume(t.Context(), v, keep, to, "copy", nil)
+	wantKind(t, "", err)
+	if again.ImageID == loc.ImageID {
+		t.Error("the same image was handed out")
+	}
+	wantKind(t, "", from.CompareCopy(t.Context(), v, keep, to, "copy", nil))
+}
+
+// A process that was only silent may still have the copy open: as long it is not whole.
+func TestCopyIsOpenElsewhere(t *testing.T) {
+	from, to := twoPools(t)
+	v := create(t, from, "volume")
+	loc, err := from.CopyVolume(t.Context(), v, nil, to, "copy", nil)
+	wantKind(t, "", err)
+	img, err := from.openElsewhere(to, volume.Ref{Name: "copy", ImageID: loc.ImageID})
+	wantKind(t, "", err)
+	_, err = from.CopyVolume(t.Context(), v, nil, to, "copy", nil)
+	wantKind(t, fault.Unavailable, err)
+	if by := fault.Of(err).BlockedBy; !slices.Equal(by, []string{from.data.addr}) {
+		t.Errorf("blocked by %v, want %s", by, from.data.addr)
+	}
+	img.discard()
+	_, err = from.CopyVolume(t.Context(), v, nil, to, "copy", nil)
+	wantKind(t, "", err)
+}
+
 func TestCopyRefused(t *testing.T) {
 	from, to := twoPools(t)
 	v := create(t, from, "volume")

@@ -60,7 +60,7 @@ func (d *Driver) finishDrop(ctx context.Context, name string) error {
 // was told of the image, so whoever has it open is a process before this one.
 func waited(err error) error {
 	if fault.KindOf(err) == fault.Busy {
-		return fault.New(fault.Unavailable, "%w", err).WithRetryAfter(openRetry)
+		return fault.New(fault.Unavailable, "%w", err).WithBlockers(fault.Of(err).BlockedBy...).WithRetryAfter(openRetry)
 	}
 	return err
 }

@@ -27,13 +27,19 @@ func (d *Driver) RemoveCopy(ctx context.Context, name string) (err error) {
 	}
 	err = img.unused()
 	img.discard()
-	if err == nil {
-		err = d.dropSnapshots(ctx, name)
-	}
 	if err != nil {
 		return err
 	}
-	return d.drop(ctx, name, "the volume stays where it is")
+	return d.removeCopy(ctx, name, "the volume stays where it is")
+}
+
+// removeCopy removes the snapshots, then the image. Where it dies between them a copy is
+// left that says to be whole; that it lacks a snapshot tells that it is not.
+func (d *Driver) removeCopy(ctx context.Context, name, why string) error {
+	if err := d.dropSnapshots(ctx, name); err != nil {
+		return err
+	}
+	return d.drop(ctx, name, why)
 }
 
 // dropSnapshots removes the snapshots of an image in the pool.
