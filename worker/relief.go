@@ -115,10 +115,10 @@ func (w *Worker) flattenClone(ctx context.Context, v *volume.Volume, before reli
 // with, as long as there are flattens that make room.
 func (w *Worker) crowdedOut(ctx context.Context, source volume.Ref, before relief, refusal error) error {
 	flattens, err := w.relieve(ctx, source, before)
-	if err != nil {
+	if kind := fault.KindOf(err); kind == fault.Unavailable || kind == fault.Cancelled {
 		return err
 	}
-	if len(flattens) == 0 {
+	if err != nil || len(flattens) == 0 {
 		return refusal
 	}
 	f := fault.Of(refusal).WithBlockers(flattens...).WithHint("clones of it are being flattened, which makes room")

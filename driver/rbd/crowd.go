@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"slices"
+	"syscall"
 
 	"github.com/ceph/go-ceph/rbd"
 
@@ -75,7 +76,11 @@ func (i *image) holders(snapshot uint64) ([]volume.Ref, error) {
 		return nil, classify(err, "read the snapshot")
 	}
 	clones, err := i.ListChildrenAttributes()
-	if err != nil {
+	switch errno(err) {
+	case 0:
+	case syscall.ENOENT, syscall.ERANGE: // one of them has just been removed; there are thousands
+		return nil, nil
+	default:
 		return nil, classify(err, "list the clones")
 	}
 	refs := make([]volume.Ref, 0, len(clones))
