@@ -51,6 +51,7 @@ type Backend struct {
 	DeferredDeletionDelay          time.Duration       `conf:"deferred_deletion_delay"`
 	DeferredDeletionPurgeInterval  time.Duration       `conf:"deferred_deletion_purge_interval"`
 	RBDConcurrentFlattenOperations int                 `conf:"rbd_concurrent_flatten_operations"` // 0: no limit
+	RBDFlattenMinRate              int                 `conf:"rbd_flatten_min_rate"`              // MiB/s
 	ReplicationDevices             []ReplicationDevice `conf:"replication_device"`                // defaults filled in
 }
 

@@ -37,6 +37,7 @@ var backendTable = table{"backend", OfBackend, append([]option{
 	{name: "deferred_deletion_delay", kind: seconds, def: "0", min: ptr(0), help: "How long a deleted volume can be restored."},
 	{name: "deferred_deletion_purge_interval", idle: true, kind: seconds, def: "60", min: ptr(1), help: "Time between two rounds of reclaim."},
 	{name: "rbd_concurrent_flatten_operations", kind: integer, def: "3", min: ptr(0), unit: "operations", help: "Flattens at the same time; 0: no limit."},
+	{name: "rbd_flatten_min_rate", kind: integer, def: "4", min: ptr(1), unit: "MiB/s", help: "What all flattens together copy at least, though clients of the cluster suffer from it; where none do they are as fast as they can."},
 	{name: "replication_device", idle: true, kind: devices, secret: true, help: "`backend_id:NAME,conf:PATH,user:NAME,secret_uuid:UUID`, one line per target; backend_id is required."},
 
 	{name: "rbd_keyring_conf", kind: ignored, warn: "it was removed because it gave the key to every caller; put the keyring's path into the file named by rbd_ceph_conf"},

@@ -103,7 +103,8 @@ func newService(t *testing.T, o options) *service {
 		fmt.Fprintf(&text, "[database]\nconnection = %s\n", o.database)
 	}
 	for i, pool := range s.pools {
-		fmt.Fprintf(&text, "[%s]\nvolume_driver = cinder.volume.drivers.rbd.RBDDriver\nrbd_pool = %s\nrbd_user = %s\nrbd_ceph_conf = %s\n",
+		// All tests share one OSD: they would be the clients that flattens wait for.
+		fmt.Fprintf(&text, "[%s]\nvolume_driver = cinder.volume.drivers.rbd.RBDDriver\nrbd_pool = %s\nrbd_user = %s\nrbd_ceph_conf = %s\nrbd_flatten_min_rate = 40\n",
 			names[i], pool, s.ceph.User, s.ceph.Conf)
 	}
 	text.WriteString(o.sections)

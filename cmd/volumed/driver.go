@@ -36,7 +36,7 @@ func connectDriver(ctx context.Context, b *config.Backend, log hclog.Logger) (dr
 	return rbd.Open(ctx, rbd.Config{
 		Name: b.VolumeBackendName, Cluster: b.RBDClusterName, ConfFile: b.RBDCephConf, User: b.RBDUser, Pool: b.RBDPool, ImagePools: b.ImageRBDAllow,
 		SecretUUID: b.RBDSecretUUID, ChunkSize: b.RBDStoreChunkSize, CloneFormat: b.RBDCloneFormat,
-		ConnectTimeout: b.RadosConnectTimeout, MaxSnapshots: b.RBDMaxSnapshotsPerImage,
+		ConnectTimeout: b.RadosConnectTimeout, MaxSnapshots: b.RBDMaxSnapshotsPerImage, FlattenMinRate: b.RBDFlattenMinRate,
 		// The worker tries again for ever, and says meanwhile what is away.
 		ConnectRetries: 1,
 		ExclusivePool:  b.RBDExclusiveCinderPool, DynamicCapacity: b.ReportDynamicTotalCapacity,

@@ -68,7 +68,8 @@ type look struct {
 
 // look counts once more, and tells of the time since lookBack ago. It does not know
 // before it has looked for as long, nor after a count that has failed, or fell: a pool
-// was deleted.
+// was deleted. Where the count does not change though objects were copied nobody counts:
+// monitors repeat the last figures that a manager has told.
 func (c *company) look(count func() (traffic, error)) presence {
 	t, err := count()
 	if n := len(c.looks); err != nil || n > 0 && t.operations < c.looks[n-1].operations {
@@ -82,7 +83,7 @@ func (c *company) look(count func() (traffic, error)) presence {
 	}
 	first := c.looks[0]
 	seconds := now.Sub(first.at).Seconds()
-	if seconds < lookBack.Seconds() {
+	if seconds < lookBack.Seconds() || t.operations == first.operations && t.objects > first.objects {
 		return unknown
 	}
 	own := float64(opsObject*(t.objects-first.objects)) + min(float64(opsCall*(t.calls-first.calls)), opsCallsMost*seconds)

@@ -19,16 +19,17 @@ func TestCompany(t *testing.T) {
 		err   error
 		want  presence
 	}{
-		"nothing is done":                {traffic{}, nil, absent},
-		"others do little":               {traffic{operations: per(hardly)}, nil, absent},
-		"others do something":            {traffic{operations: per(hardly) + 1}, nil, present},
-		"objects are copied":             {traffic{operations: opsObject * 1000, objects: 1000}, nil, absent},
-		"and others do something":        {traffic{operations: opsObject*1000 + per(hardly) + 1, objects: 1000}, nil, present},
-		"a few calls of the driver":      {traffic{operations: opsCall * 10, calls: 10}, nil, absent},
-		"calls for those who use it":     {traffic{operations: opsCall * 1000, calls: 1000}, nil, present},
-		"the monitors do not tell":       {traffic{}, failed, unknown},
-		"a pool was deleted":             {traffic{operations: -1}, nil, unknown},
-		"what is copied is not told yet": {traffic{objects: 1000}, nil, absent},
+		"nothing is done":            {traffic{}, nil, absent},
+		"others do little":           {traffic{operations: per(hardly)}, nil, absent},
+		"others do something":        {traffic{operations: per(hardly) + 1}, nil, present},
+		"objects are copied":         {traffic{operations: opsObject * 1000, objects: 1000}, nil, absent},
+		"and others do something":    {traffic{operations: opsObject*1000 + per(hardly) + 1, objects: 1000}, nil, present},
+		"a few calls of the driver":  {traffic{operations: opsCall * 10, calls: 10}, nil, absent},
+		"calls for those who use it": {traffic{operations: opsCall * 1000, calls: 1000}, nil, present},
+		"the monitors do not tell":   {traffic{}, failed, unknown},
+		"a pool was deleted":         {traffic{operations: -1}, nil, unknown},
+		"what is copied is not told": {traffic{objects: 1}, nil, unknown},
+		"it is not all told yet":     {traffic{operations: 1, objects: 1000}, nil, absent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -47,6 +47,9 @@ type Config struct {
 	// MaxSnapshots is rbd_max_snapshots_per_image: how many snapshots an image may
 	// have, hidden ones too, for another to be taken; no limit if 0.
 	MaxSnapshots int
+	// FlattenMinRate is rbd_flatten_min_rate: what all flattens together copy at least,
+	// though clients suffer, in MiB per second; 4 if 0.
+	FlattenMinRate int
 	// ExclusivePool is rbd_exclusive_cinder_pool: everything in the pool is
 	// ours, so that the provisioned capacity need not be read from it.
 	ExclusivePool bool
@@ -81,6 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Cluster, "ceph")
 	setDefault(&c.ChunkSize, 4)
 	setDefault(&c.CloneFormat, "2")
+	setDefault(&c.FlattenMinRate, 4)
 	setDefault(&c.ConnectRetries, 3)
 	setDefault(&c.ConnectInterval, 5*time.Second)
 	setDefault(&c.MaxOverSubscriptionRatio, "20.0")
@@ -104,6 +108,11 @@ func setDefault[T comparable](v *T, value T) {
 	if *v == zero {
 		*v = value
 	}
+}
+
+// flattenPause is the longest pause between two objects that flattens copy.
+func (c Config) flattenPause() time.Duration {
+	return time.Second * time.Duration(c.ChunkSize) / time.Duration(c.FlattenMinRate)
 }
 
 // order returns the binary logarithm of the object size in bytes.

@@ -89,7 +89,7 @@ func connect(cfg Config, log hclog.Logger) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{cfg: cfg, log: log, told: spell.New(log, 0), control: control, data: data}
+	d := &Driver{cfg: cfg, log: log, told: spell.New(log, 0), control: control, data: data, pace: pacer{most: cfg.flattenPause()}}
 	if err := d.setUp(); err != nil {
 		control.close()
 		data.close()

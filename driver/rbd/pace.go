@@ -32,7 +32,6 @@ const (
 	longer     = 2.0 // times the pause, for a slow write
 	pauseMin   = 4 * time.Millisecond
 	pauseFirst = 400 * time.Millisecond
-	pauseMost  = time.Second
 	// sleepMost bounds what a flatten waits at a time, and queueMost what all do one after
 	// another: their connection must not seem to have wedged.
 	sleepMost = 3 * time.Second
@@ -53,7 +52,8 @@ var shorter = math.Pow(longer, -1.0/(slowShare-1))
 
 // pacer says when flattens may copy the next object.
 type pacer struct {
-	copied atomic.Int64 // objects, ever
+	most   time.Duration // pause
+	copied atomic.Int64  // objects, ever
 
 	mu     sync.Mutex
 	active int           // flattens
@@ -74,7 +74,7 @@ func (p *pacer) begin(d *Driver) (end func()) {
 		before, ended := p.ended, make(chan struct{})
 		ctx, stop := context.WithCancel(context.Background())
 		p.stop, p.ended = stop, ended
-		p.alone, p.pause, p.next = false, pauseFirst, time.Time{}
+		p.set(false)
 		go func() {
 			defer d.calls.leave()
 			defer close(ended)
@@ -106,7 +106,7 @@ func (p *pacer) watch(ctx context.Context, touch func() error, count func() (tra
 
 // share has the flattens pause for others until nobody else is there.
 func (p *pacer) share(ctx context.Context, touch func() error, count func() (traffic, error)) {
-	p.set(false)
+	p.begun(false)
 	var others company
 	for limit, last := time.Duration(0), (time.Time{}); ctx.Err() == nil && others.look(count) != absent; {
 		if time.Since(last) > stillEvery {
@@ -122,7 +122,7 @@ func (p *pacer) share(ctx context.Context, touch func() error, count func() (tra
 
 // hurry has the flattens not pause for a while, or until others are there.
 func (p *pacer) hurry(ctx context.Context, count func() (traffic, error)) {
-	p.set(true)
+	p.begun(true)
 	var others company
 	for begun := time.Now(); time.Since(begun) < aloneMost && others.look(count) != present; {
 		if sleep(ctx, lookEvery) != nil {
@@ -131,11 +131,15 @@ func (p *pacer) hurry(ctx context.Context, count func() (traffic, error)) {
 	}
 }
 
-// set begins with pauses, or without.
-func (p *pacer) set(alone bool) {
+// begun begins with pauses, or without.
+func (p *pacer) begun(alone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.alone, p.pause, p.next = alone, pauseFirst, time.Time{}
+	p.set(alone)
+}
+
+func (p *pacer) set(alone bool) {
+	p.alone, p.pause, p.next = alone, min(pauseFirst, p.most), time.Time{}
 }
 
 // standStill measures while no object is copied.
@@ -165,7 +169,7 @@ func (p *pacer) adjust(slow bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if slow {
-		p.pause = min(max(time.Duration(longer*float64(p.pause)), pauseMin), pauseMost)
+		p.pause = min(max(time.Duration(longer*float64(p.pause)), pauseMin), p.most)
 		return
 	}
 	if p.pause = time.Duration(shorter * float64(p.pause)); p.pause < pauseMin {
@@ -174,8 +178,8 @@ func (p *pacer) adjust(slow bool) {
 }
 
 // wait returns when the next object may be copied, or ctx is over; soon, where somebody
-// waits for that.
-func (p *pacer) wait(ctx context.Context) {
+// waits for that. Meanwhile it calls sign every second.
+func (p *pacer) wait(ctx context.Context, sign func()) {
 	p.mu.Lock()
 	still, alone := p.still, p.alone
 	most := min(sleepMost, queueMost/time.Duration(max(p.active, 1)))
@@ -187,19 +191,28 @@ func (p *pacer) wait(ctx context.Context) {
 		most = min(most, awaitedMost)
 	}
 	latest := time.Now().Add(most)
-	if still != nil {
-		enough := time.NewTimer(most)
-		defer enough.Stop()
+	if still != nil && doze(ctx, latest, still, sign) != nil {
+		return
+	}
+	_ = doze(ctx, p.turn(latest), nil, sign)
+}
+
+// doze sleeps until then, or wake is closed, or ctx ends.
+func doze(ctx context.Context, until time.Time, wake <-chan struct{}, sign func()) error {
+	for left := time.Until(until); left > 0; left = time.Until(until) {
+		timer := time.NewTimer(min(left, time.Second))
 		select {
-		case <-still:
-		case <-enough.C:
+		case <-timer.C:
+			sign()
+		case <-wake:
+			timer.Stop()
+			return nil
 		case <-ctx.Done():
-			return
+			timer.Stop()
+			return ctx.Err()
 		}
 	}
-	if left := time.Until(p.turn(latest)); left > 0 {
-		_ = sleep(ctx, left)
-	}
+	return nil
 }
 
 // turn takes the next turn, at the latest then, and returns when it is.
@@ -223,33 +236,36 @@ func (p *pacer) turn(latest time.Time) time.Time {
 // the next one may be. librbd calls it from threads of its own, in the order of the
 // objects, those included that there is nothing to copy of.
 func (d *Driver) paced(ctx context.Context, img *image, step rbd.FlattenCallback) rbd.FlattenCallback {
-	copied := img.toCopy(ctx)
+	copied, known := img.toCopy(ctx)
 	return func(object, total uint64, data any) int {
 		if code := step(object, total, data); code != 0 {
 			return code
 		}
-		if copied(object) {
+		switch {
+		case !known: // nor counted: most may be empty, and would hide others who do a lot
+		case object < uint64(len(copied)) && copied[object]:
 			d.pace.copied.Add(1)
-			d.pace.wait(ctx)
+		default:
+			return 0
 		}
+		d.pace.wait(ctx, func() { step(object, total, data) })
 		return 0
 	}
 }
 
 // toCopy tells of which objects a flatten of the image copies something: those that its
-// parent has and it has not. Where finding out would cost as much as the flatten, it is
-// all of them.
-func (i *image) toCopy(ctx context.Context) func(object uint64) bool {
-	all := func(uint64) bool { return true }
+// parent has and it has not. It is not known where finding out would cost as much as the
+// flatten.
+func (i *image) toCopy(ctx context.Context) (objects []bool, known bool) {
 	features, err := i.GetFeatures()
 	if err != nil || features&rbd.FeatureFastDiff == 0 {
-		return all
+		return nil, false
 	}
 	info, err := i.Stat()
 	if err != nil || info.Obj_size == 0 || info.Num_objs > mapMost {
-		return all
+		return nil, false
 	}
-	objects := make([]bool, info.Num_objs)
+	objects = make([]bool, info.Num_objs)
 	mark := func(include rbd.DiffIncludeParent, copied bool) error {
 		return i.DiffIterate(rbd.DiffIterateConfig{
 			Length: info.Size, IncludeParent: include, WholeObject: rbd.EnableWholeObject,
@@ -264,8 +280,6 @@ func (i *image) toCopy(ctx context.Context) func(object uint64) bool {
 			},
 		})
 	}
-	if mark(rbd.IncludeParent, true) != nil || mark(rbd.ExcludeParent, false) != nil {
-		return all
-	}
-	return func(object uint64) bool { return object < uint64(len(objects)) && objects[object] }
+	known = mark(rbd.IncludeParent, true) == nil && mark(rbd.ExcludeParent, false) == nil
+	return objects, known
 }

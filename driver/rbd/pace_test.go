@@ -12,6 +12,10 @@ import (
 	"github.com/volumed/volumed/internal/virtual"
 )
 
+const pauseMost = time.Second
+
+func unsigned() {}
+
 // played is a pool whose writes take as long as its load makes them.
 func played(busy func() bool) func() error {
 	noise := rand.New(rand.NewPCG(1, 2))
@@ -32,7 +36,7 @@ func copying(ctx context.Context, p *pacer, flattens int, each time.Duration) (b
 	for range flattens {
 		go func() {
 			for ctx.Err() == nil {
-				p.wait(ctx)
+				p.wait(ctx, unsigned)
 				p.copied.Add(1)
 				until.Store(time.Now().Add(each).UnixNano())
 				_ = sleep(ctx, each)
@@ -80,7 +84,7 @@ func TestPaceFollowsTheClients(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), lasts)
 				defer cancel()
-				p := &pacer{active: flattens}
+				p := &pacer{active: flattens, most: pauseMost}
 				busy := copying(ctx, p, flattens, each)
 				begun := time.Now()
 				others := func(now time.Time) float64 { return c.others * now.Sub(begun).Seconds() }
@@ -108,7 +112,7 @@ func TestPaceNoticesNewcomers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				p := &pacer{active: 1}
+				p := &pacer{active: 1, most: pauseMost}
 				busy := copying(ctx, p, 1, 10*time.Millisecond)
 				var came time.Time
 				go p.watch(ctx, played(busy), counted(p, func(now time.Time) float64 {
@@ -141,7 +145,7 @@ func TestPaceNoticesNewcomers(t *testing.T) {
 // What ends with the last flatten does not let the next one hurry.
 func TestPaceEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &pacer{}
+	p := &pacer{most: pauseMost}
 	p.watch(ctx, func() error { cancel(); return nil }, counted(p, func(time.Time) float64 { return 0 }))
 	if p.hurried() {
 		t.Error("nobody has looked whether others are there")
@@ -170,7 +174,7 @@ func TestPaceHearsACancel(t *testing.T) {
 				for range 2 {
 					ctx, cancel := context.WithTimeout(c.ctx(t.Context()), awaitedMost*2)
 					begun := time.Now()
-					p.wait(ctx)
+					p.wait(ctx, unsigned)
 					if took := time.Since(begun); took != c.most {
 						t.Errorf("it waited for %s", took)
 					}
@@ -183,15 +187,38 @@ func TestPaceHearsACancel(t *testing.T) {
 	}
 }
 
+// Who waits for his turn tells every second that he lives, also while all stand still.
+func TestPaceSigns(t *testing.T) {
+	for name, waiting := range map[string]func() *pacer{
+		"for his turn":    func() *pacer { return &pacer{next: time.Now().Add(time.Hour)} },
+		"while all stand": func() *pacer { return &pacer{still: make(chan struct{})} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				last, signs := time.Now(), 0
+				waiting().wait(t.Context(), func() {
+					if since := time.Since(last); since > time.Second {
+						t.Errorf("nothing was told for %s", since)
+					}
+					last, signs = time.Now(), signs+1
+				})
+				if want := int(sleepMost / time.Second); signs != want {
+					t.Errorf("%d signs of life, want %d", signs, want)
+				}
+			})
+		})
+	}
+}
+
 // Those whom somebody waits for do not push the turns of the others away.
 func TestPaceTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pacer{pause: pauseMost}
 		for range 100 {
-			p.wait(driver.Awaited(t.Context()))
+			p.wait(driver.Awaited(t.Context()), unsigned)
 		}
 		begun := time.Now()
-		p.wait(t.Context())
+		p.wait(t.Context(), unsigned)
 		if took := time.Since(begun); took > pauseMost {
 			t.Errorf("it waited for %s", took)
 		}
