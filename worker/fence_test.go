@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/volumed/volumed/driver"
+	"github.com/volumed/volumed/fault"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/store/storetest"
 	"github.com/volumed/volumed/volume"
@@ -23,6 +24,13 @@ type fencing struct {
 }
 
 func (f *fencing) Addrs() []string { return f.addrs }
+
+// hanging is a driver in which calls hang, so that it does not close.
+type hanging struct{ fencing }
+
+func (h *hanging) Close() error {
+	return errors.Join(h.Driver.Close(), fault.New(fault.Unavailable, "a call hangs"))
+}
 
 func (f *fencing) Fence(_ context.Context, addrs []string) error {
 	f.mu.Lock()
@@ -75,6 +83,23 @@ func TestMayBeLiving(t *testing.T) {
 	defer f.mu.Unlock()
 	if f.fenced != nil {
 		t.Errorf("fenced %v", f.fenced)
+	}
+}
+
+// A process that cannot end the calls in its driver leaves its addresses to the next one.
+func TestStoppedWithCallsLeft(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.prepare()
+	h := &hanging{fencing{Driver: p.faulty, addrs: []string{"10.0.0.1:0/3"}}}
+	p.deps.OpenDriver = func(context.Context) (driver.Driver, error) { return h, nil }
+	p.start()
+	if err := p.end(); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("ended with %v", err)
+	}
+	p.end = func() error { return nil } // that was as it should be
+	if row := s.row(); row.Phase != volume.Stopped || !slices.Equal(row.CephAddrs, h.addrs) {
+		t.Errorf("the row is %s and names %v, want %v", row.Phase, row.CephAddrs, h.addrs)
 	}
 }
 
