@@ -39,7 +39,7 @@ var (
 	// The rest of the row is the operator's, or tells of the process before.
 	takeService = `UPDATE services SET topic = $3, cluster_name = $4, epoch = $5, phase = $6, reason = $7,
 		availability_zone = $8, rpc_current_version = $9, object_current_version = $10, updated_at = $11, phase_since = $11, node = $12,
-		ceph_addrs = CASE WHEN node = $12 AND node <> '' THEN ceph_addrs END
+		ceph_addrs = $13
 		WHERE host = $1 AND "binary" = $2 RETURNING ` + serviceRow
 )
 
@@ -52,9 +52,9 @@ var (
 // before is the row as the process before has left it, and its age; the zero
 // value for a new service. Its clients of the cluster may be fenced if it is dead.
 // Until a Heartbeat writes others, the new row has the addresses of the process
-// before, if that ran on the same node: should this one die before it has fenced
-// them, its successor knows them too. On PostgreSQL writes
-// that are under way under an older epoch are waited for.
+// before: should this one die before it has fenced them, its successor knows them
+// too. If that did not run on the same node, they are marked by volume.Elsewhere.
+// On PostgreSQL writes that are under way under an older epoch are waited for.
 func (db *DB) TakeOver(ctx context.Context, s volume.Service) (row volume.Service, before volume.ServiceState, err error) {
 	err = db.engine.write(ctx, urgent, func(q *session) error {
 		taken := s
@@ -73,8 +73,12 @@ func (db *DB) TakeOver(ctx context.Context, s volume.Service) (row volume.Servic
 			return q.insertService(&taken, &row)
 		}
 		before.Age = now.Sub(before.UpdatedAt)
-		taken.Epoch = before.Epoch + 1
-		_, err = q.one(serviceFields(&row), takeService, append([]any{s.Host, s.Binary}, serviceFields(&taken)[4:14]...)...)
+		taken.Epoch, taken.CephAddrs = before.Epoch+1, before.CephAddrs
+		if before.Node != s.Node || s.Node == "" {
+			taken.CephAddrs = volume.Elsewhere(before.CephAddrs)
+		}
+		args := append([]any{s.Host, s.Binary}, serviceFields(&taken)[4:14]...)
+		_, err = q.one(serviceFields(&row), takeService, append(args, jsonOf(&taken.CephAddrs))...)
 		return err
 	})
 	return row, before, err

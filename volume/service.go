@@ -37,7 +37,9 @@ type Service struct {
 	// Node tells the machine, and its boot, that the process runs on.
 	Node string `json:"node,omitempty"`
 	// CephAddrs are the addresses (ip:port/nonce) of the process's connections,
-	// so that exactly its leftovers can be fenced once it is dead.
+	// so that exactly its leftovers can be fenced once it is dead. Those of
+	// processes before it stay until they are fenced; of one that ran on another
+	// node they begin with "any:", see Elsewhere.
 	CephAddrs            []string  `json:"ceph_addrs,omitempty"`
 	RPCCurrentVersion    string    `json:"rpc_current_version"`
 	ObjectCurrentVersion string    `json:"object_current_version"`

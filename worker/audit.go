@@ -135,7 +135,8 @@ func (w *Worker) serviceAddrs(ctx context.Context) ([]string, error) {
 	addrs := w.addrs()
 	services, err := w.allServices(ctx)
 	for _, s := range services {
-		addrs = append(addrs, s.CephAddrs...)
+		here, away := s.Addrs()
+		addrs = append(append(addrs, here...), away...)
 	}
 	return addrs, err
 }

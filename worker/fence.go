@@ -12,13 +12,11 @@ import (
 )
 
 // fencePredecessor shuts the connections of the process before out of the
-// cluster, if that process is known to be dead: it ran on this machine in this
-// boot, where its lock was free, or has been silent for service_down_time. What
-// it had open is free then; else the first repeat of its work would wait half a
-// minute for the cluster to notice. It is a matter of speed only, so a failure
-// is told and nothing more.
+// cluster, if that process is known to be dead. What it had open is free then;
+// else the first repeat of its work would wait half a minute for the cluster to
+// notice. It is a matter of speed only, so a failure is told and nothing more.
 func (w *Worker) fencePredecessor(ctx context.Context) {
-	addrs := w.unfenced()
+	addrs := w.condemned()
 	fencer, able := driver.As[driver.Fencer](w.driver)
 	if len(addrs) == 0 || !able {
 		return
@@ -34,20 +32,49 @@ func (w *Worker) fencePredecessor(ctx context.Context) {
 	w.log.Info("fenced the connections of the process before", "addrs", addrs)
 }
 
-// unfenced returns the addresses of the dead that are still to be fenced, here or at
-// another cluster. They stay in the row so long, beside our own: should this process
-// die before it has done so, its successor does it.
+// unfenced returns what the row keeps beside our own addresses: those that are still to
+// be fenced, here or at another cluster. Should this process die before it has done so,
+// its successor does it. One that may be living is left to the successor altogether.
 func (w *Worker) unfenced() []string {
-	if !w.dead() || w.attempted.Load() && w.owed.none() {
-		return nil
+	left := w.before.CephAddrs
+	if w.attempted.Load() && w.owed.none() {
+		if w.dead() {
+			return nil
+		}
+		left, _ = w.before.Addrs()
 	}
-	return w.before.CephAddrs
+	if w.ended() {
+		return left
+	}
+	return volume.Elsewhere(left)
 }
 
-// ended reports whether the process before is known to have ended, and dead whether it
-// is known at least to have no right to write any more.
+// ended reports whether the process before is known to have ended: it ran on this machine
+// in this boot, where its lock was free.
 func (w *Worker) ended() bool { return w.before.Node == w.cfg.Node && w.cfg.Node != "" }
-func (w *Worker) dead() bool  { return w.ended() || w.before.Age > w.live().ServiceDownTime }
+
+// dead reports whether the process before is known at least to have no right to write any
+// more: it has ended, has said that it stops, or has been silent for service_down_time.
+func (w *Worker) dead() bool {
+	return w.ended() || w.before.Phase == volume.Stopped || w.before.Age > w.live().ServiceDownTime
+}
+
+// condemned returns the addresses that may be fenced: of the process before if it is dead,
+// and of those elsewhere that had lost the service to it.
+func (w *Worker) condemned() []string {
+	here, away := w.before.Addrs()
+	if !w.dead() {
+		return away
+	}
+	return append(here, away...)
+}
+
+// harmless reports whether all whose addresses may be fenced are known to have ended. Of
+// those that ran elsewhere nobody knows it, whoever was killed here in between.
+func (w *Worker) harmless() bool {
+	_, away := w.before.Addrs()
+	return w.ended() && len(away) == 0
+}
 
 // owed are the migrations to other clusters that were taken over and whose connections
 // there are not fenced yet. That is done when this process comes there, too.
@@ -82,7 +109,7 @@ func (w *Worker) owe(ops []volume.Operation) {
 	defer w.owed.mu.Unlock()
 	w.owed.known, w.owed.ops = true, map[string]bool{}
 	copier, able := driver.As[driver.Copier](w.driver)
-	if !able || !w.dead() {
+	if !able || len(w.condemned()) == 0 {
 		return
 	}
 	here, _ := copier.Place()
@@ -102,13 +129,14 @@ func (w *Worker) fenceThere(ctx context.Context, id string, to driver.Driver) er
 	if !able || !w.owed.has(id) {
 		return nil
 	}
-	err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), w.before.CephAddrs)
+	addrs := w.condemned()
+	err := fencer.Fence(crashpoint.With(ctx, "service", "fence"), addrs)
 	switch {
 	case err == nil:
-		w.log.Info("fenced the connections of the process before at another cluster", "addrs", w.before.CephAddrs)
-	case w.ended():
+		w.log.Info("fenced the connections of the process before at another cluster", "addrs", addrs)
+	case w.harmless():
 		w.log.Warn("connections of the process before are not fenced at another cluster; what it had open is free in half a minute",
-			"addrs", w.before.CephAddrs, "error", err)
+			"addrs", addrs, "error", err)
 	default:
 		return err
 	}

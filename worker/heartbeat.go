@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -83,11 +82,7 @@ func (w *Worker) beat(ctx context.Context) error {
 		return ctx.Err()
 	}
 	phase, reason := w.health.now()
-	var addrs []string
-	if w.driver != nil {
-		addrs = slices.Concat(w.addrs(), w.unfenced())
-	}
-	err := w.store.Heartbeat(ctx, w.fence, phase, reason, addrs)
+	err := w.store.Heartbeat(ctx, w.fence, phase, reason, append(w.addrs(), w.unfenced()...))
 	w.pulse.note(err)
 	switch {
 	case err == nil:

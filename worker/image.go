@@ -274,7 +274,7 @@ func (w *Worker) alone(ctx context.Context, v volume.Ref) error {
 	}
 	hosts := w.driver.Addrs()
 	if w.attempted.Load() { // the process before is known to be dead
-		hosts = append(slices.Clone(hosts), w.before.CephAddrs...)
+		hosts = append(slices.Clone(hosts), w.condemned()...)
 	}
 	dead := slices.DeleteFunc(slices.Clone(others), func(addr string) bool {
 		return !slices.ContainsFunc(hosts, func(other string) bool { return hostOf(other) == hostOf(addr) })
@@ -308,7 +308,8 @@ func (w *Worker) shakeOff(ctx context.Context, v volume.Ref) error {
 		return nil
 	}
 	others, err := w.watchers(ctx, v)
-	dead := slices.DeleteFunc(others, func(addr string) bool { return !slices.Contains(w.before.CephAddrs, addr) })
+	condemned := w.condemned()
+	dead := slices.DeleteFunc(others, func(addr string) bool { return !slices.Contains(condemned, addr) })
 	if err != nil || len(dead) == 0 {
 		return err
 	}

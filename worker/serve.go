@@ -77,7 +77,9 @@ func (w *Worker) tearDown() (err error) {
 		err = w.server.Stop(ctx)
 	}
 	if w.driver != nil && !w.replaced && !w.cutOff { // else the end of the process is what ends its calls
-		err = errors.Join(err, w.driver.Close())
+		closed := w.driver.Close()
+		w.cutOff = closed != nil
+		err = errors.Join(err, closed)
 	}
 	w.images.Close()
 	if w.conn != nil {

@@ -50,7 +50,7 @@ type Worker struct {
 	attempted  atomic.Bool   // to fence the process before
 	owed       owed          // the same at other clusters
 	replaced   bool          // by the end of serve: this process ends with ErrReplace
-	cutOff     bool          // the drain was not over in time: calls are left in the driver
+	cutOff     bool          // calls are left in the driver: the drain was not over in time, or it does not close
 
 	background sync.WaitGroup // what goes on beside the work, until drain
 }

@@ -18,6 +18,7 @@ func TestBlocklisted(t *testing.T) {
 	other := openDriver(t, cfg)
 	for name, of := range map[string]func(*Driver) string{
 		"control": func(d *Driver) string { return d.control.addr },
+		"marked":  func(d *Driver) string { return volume.Elsewhere([]string{d.control.addr})[0] },
 		"data":    func(d *Driver) string { return d.data.addr },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,14 +65,14 @@ func testServices(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The addresses were those of the process before, and are told once.
+	// The addresses are those of the process before, which ran on another node.
 	if before.Epoch != 1 || before.Node != "boot-1" || !cmp.Equal(before.CephAddrs, addrs) || before.Age < 0 || before.Age > time.Minute {
 		t.Errorf("the process before: %+v", before)
 	}
 	want = first
 	want.Epoch, want.ReportCount, want.RPCCurrentVersion, want.AvailabilityZone, want.UpdatedAt = 2, 3, "3.18", "z2", second.UpdatedAt
 	want.PhaseSince = second.UpdatedAt
-	want.Node = "boot-2"
+	want.Node, want.CephAddrs = "boot-2", volume.Elsewhere(addrs)
 	if diff := cmp.Diff(want, second); diff != "" {
 		t.Errorf("taken over (-want +got):\n%s", diff)
 	}
@@ -80,11 +80,16 @@ func testServices(t *testing.T, url string) {
 	if state := theService(t, db); len(state.CephAddrs) != 0 {
 		t.Errorf("addresses = %v", state.CephAddrs)
 	}
-	// On the same node they stay, for a successor of one that dies at once.
+	// They stay, for a successor of one that dies at once: on the same node as they are.
 	beat(t, db, operation.Fence{Host: offer.Host, Epoch: 2}, volume.Ready, "", addrs)
-	for range 2 {
-		if _, before, err = db.TakeOver(t.Context(), offer); err != nil || !cmp.Equal(before.CephAddrs, addrs) {
-			t.Errorf("addresses of the dead: %v, %v", before.CephAddrs, err)
+	for _, c := range []struct {
+		node string
+		want []string
+	}{{"boot-2", addrs}, {"boot-2", addrs}, {"", volume.Elsewhere(addrs)}, {"", volume.Elsewhere(addrs)}} {
+		offer.Node = c.node
+		row, before, err := db.TakeOver(t.Context(), offer)
+		if err != nil || !cmp.Equal(row.CephAddrs, c.want) {
+			t.Errorf("taken over from %q by %q: %v, %v", before.Node, c.node, row.CephAddrs, err)
 		}
 	}
 
