@@ -31,6 +31,9 @@ type Driver interface {
 	Extender
 	Connector
 	Reporter
+	// Close refuses further calls, waits a while for those in the driver, and ends the
+	// connections. Kind: Unavailable where calls are left: nothing is ended then, and it can
+	// be repeated.
 	io.Closer
 }
 

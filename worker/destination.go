@@ -77,22 +77,23 @@ func clusterIn(location string) string {
 
 // withNeighbour connects to the backend of the destination, and runs work on it. While
 // that backend does not answer, the operation says so.
-func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, dest destination, work func(ctx context.Context, to driver.Driver) error) (err error) {
-	to, err := w.deps.OpenNeighbour(ctx, dest.Host)
+func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, m *migration, work func(ctx context.Context, to driver.Driver) error) (err error) {
+	dest := m.Dest
+	opened, err := w.deps.OpenNeighbour(ctx, dest.Host)
 	if err != nil {
 		return err
 	}
-	w.neighbours.add(to)
+	to := w.neighbours.add(opened, m.Image.Name)
 	defer func() {
 		closed := to.Close()
-		if closed == nil { // else calls hang in it, and it stays open as long as this process lives
+		if closed == nil { // else calls are left in it, for endLeft
 			w.neighbours.forget(to)
 		}
 		if err == nil {
 			err = closed
 		}
 	}()
-	copier, err := driver.Ability[driver.Copier](to, "take copies of volumes")
+	copier, err := driver.Ability[driver.Copier](opened, "take copies of volumes")
 	if err != nil {
 		return err
 	}
@@ -104,7 +105,10 @@ func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, dest dest
 	if err := w.beat(ctx); err != nil { // whoever comes after us must know what else to fence
 		return err
 	}
-	if err := w.fenceThere(ctx, t.Operation().ID, to); err != nil {
+	if err := w.fenceThere(ctx, t.Operation().ID, opened); err != nil {
+		return err
+	}
+	if err := w.endLeft(ctx, to); err != nil {
 		return err
 	}
 	return w.watched(ctx, t, to, work)
@@ -113,7 +117,7 @@ func (w *Worker) withNeighbour(ctx context.Context, t *operation.Task, dest dest
 // watched runs work, and asks the backend meanwhile whether it answers. While it does
 // not, the operation is waiting and says why; calls that hang go on when it is back.
 // A connection that is lost for good ends the work, for another try.
-func (w *Worker) watched(ctx context.Context, t *operation.Task, to driver.Driver, work func(ctx context.Context, to driver.Driver) error) error {
+func (w *Worker) watched(ctx context.Context, t *operation.Task, to *neighbour, work func(ctx context.Context, to driver.Driver) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	defer func() {
@@ -134,13 +138,14 @@ func (w *Worker) watched(ctx context.Context, t *operation.Task, to driver.Drive
 			if ctx.Err() != nil {
 				return
 			}
+			w.neighbours.note(to, err == nil)
 			t.Stall(err)
 			if errors.Is(err, driver.ErrShutOut) {
 				stop(err)
 			}
 		}
 	})
-	err := work(ctx, to)
+	err := work(ctx, to.Driver)
 	if lost := context.Cause(ctx); err != nil && errors.Is(lost, driver.ErrShutOut) {
 		return lost
 	}

@@ -49,7 +49,7 @@ func TestHeartbeatsDoNotOvertake(t *testing.T) {
 		w.store, w.driver, w.fence.Epoch = store, at{addr: "10.0.0.1:0/1"}, 1
 		go func() { _ = w.beat(t.Context()) }()
 		synctest.Wait()
-		w.neighbours.add(at{addr: "10.0.0.1:0/2"})
+		w.neighbours.add(at{addr: "10.0.0.1:0/2"}, "volume-1")
 		go func() { _ = w.beat(t.Context()) }()
 		synctest.Wait()
 		close(held)

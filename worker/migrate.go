@@ -148,7 +148,7 @@ func (w *Worker) reserveCopy(ctx context.Context, t *operation.Task, m *migratio
 	if err != nil || v.MigrationStatus == volume.Migrating || m.Dest.Same {
 		return err
 	}
-	err = w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
+	err = w.withNeighbour(ctx, t, m, func(ctx context.Context, to driver.Driver) error {
 		return vacant(ctx, to, m.Name)
 	})
 	if err != nil {
@@ -201,15 +201,17 @@ func (w *Worker) copyVolume(ctx context.Context, t *operation.Task, m *migration
 	if m.Dest.Same {
 		return w.settle(ctx, t, m.Image, m.Settings)
 	}
-	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) (err error) {
+	return w.withNeighbour(ctx, t, m, func(ctx context.Context, to driver.Driver) (err error) {
 		copier, _ := driver.As[driver.Copier](w.driver)
+		var copied volume.Location // of this call: an earlier one that was given up may return yet
 		err = driver.Surround(ctx, w.driver, "CopyVolume", m.Image.Name, m.progress(t, 0), func(p driver.Progress) (err error) {
-			m.copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, p)
+			copied, err = copier.CopyVolume(ctx, m.Image, m.Keep, to, m.Name, p)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		m.copied = copied
 		return configure(ctx, to, volume.Ref{Name: m.Name, ImageID: m.copied.ImageID}, m.Settings)
 	})
 }
@@ -225,7 +227,7 @@ func (m *migration) progress(t *operation.Task, half int) driver.Progress {
 
 // verifyCopy compares the copy with the volume.
 func (w *Worker) verifyCopy(ctx context.Context, t *operation.Task, m *migration) error {
-	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
+	return w.withNeighbour(ctx, t, m, func(ctx context.Context, to driver.Driver) error {
 		return driver.Surround(ctx, w.driver, "CompareCopy", m.Image.Name, m.progress(t, 1), func(p driver.Progress) error {
 			comparer, _ := driver.As[driver.Comparer](w.driver)
 			return comparer.CompareCopy(ctx, m.Image, m.Keep, to, m.Name, p)
@@ -264,7 +266,7 @@ func (w *Worker) stayHere(ctx context.Context, t *operation.Task, m *migration, 
 	if err := w.driver.UndeleteVolume(ctx, m.Image); err != nil {
 		return err // then the copy may be all that there is
 	}
-	return w.withNeighbour(ctx, t, m.Dest, func(ctx context.Context, to driver.Driver) error {
+	return w.withNeighbour(ctx, t, m, func(ctx context.Context, to driver.Driver) error {
 		copier, _ := driver.As[driver.Copier](to)
 		return unlessOpen(copier.RemoveCopy(ctx, m.Name))
 	})

@@ -99,7 +99,8 @@ func (o *outlook) look(ctx context.Context) error {
 
 // lost returns a call that will not return any more: one that was there while the
 // backend did not answer, and has given no sign of life for a long time since it
-// answers again. What began later only takes long.
+// answers again. What began later only takes long, and what goes to a neighbour as well
+// may wait for that.
 func (o *outlook) lost() *driver.Flight {
 	tracker, able := driver.As[driver.Tracker](o.w.driver)
 	limit := o.w.cfg.LostAfter
@@ -107,7 +108,7 @@ func (o *outlook) lost() *driver.Flight {
 		return nil
 	}
 	for _, f := range tracker.Flights() {
-		if f.Begun.Before(o.back) && time.Since(f.Sign) >= limit {
+		if f.Begun.Before(o.back) && time.Since(f.Sign) >= limit && !o.w.neighbours.holdUp(f.Object, limit) {
 			return &f
 		}
 	}

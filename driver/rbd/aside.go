@@ -2,6 +2,7 @@ package rbd
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -39,6 +40,9 @@ type aside struct {
 	noted bool
 	users int
 	used  time.Time // when the last flatten ended
+	end   error     // why the connection serves nobody any more; nil while it does
+
+	fitness fitness // since when it has answered
 }
 
 // use returns the connection, opened if it must be, and known to the owner of the
@@ -54,7 +58,7 @@ func (a *aside) use(ctx context.Context, cfg Config) (l *link, done func(), err 
 			return nil, nil, err
 		}
 		a.mu.Lock()
-		a.link, a.noted, a.users = l, false, 1
+		a.link, a.noted, a.users, a.end = l, false, 1, nil
 		a.mu.Unlock()
 	}
 	if err := a.introduce(ctx); err != nil {
@@ -95,6 +99,24 @@ func (a *aside) leave() {
 	a.mu.Lock()
 	a.users--
 	a.mu.Unlock()
+}
+
+// hear takes in what the cluster has answered over the connection.
+func (a *aside) hear(answer error) {
+	if !errors.Is(answer, driver.ErrShutOut) {
+		return
+	}
+	a.mu.Lock()
+	a.end = answer
+	a.mu.Unlock()
+}
+
+// ended returns an error, with driver.ErrShutOut in its chain, when the cluster has ended
+// the connection.
+func (a *aside) ended() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.end
 }
 
 // flattened is the leave of a flatten.

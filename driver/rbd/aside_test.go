@@ -87,6 +87,34 @@ func TestAsideIsWatched(t *testing.T) {
 	}
 }
 
+// What flattens ask is the least urgent: that it is late does not make the backend look
+// away, nor librbd wedged.
+func TestLateAsideIsNoOutage(t *testing.T) {
+	_, d := fresh(t)
+	_, done, err := d.aside.use(t.Context(), d.cfg)
+	wantKind(t, "", err)
+	defer done()
+	wantKind(t, "", d.Ping(t.Context()))
+	stuck := make(chan struct{})
+	defer close(stuck)
+	hang := func(q *question, since time.Time) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.asked = &asked{at: since, done: stuck}
+	}
+	long := time.Now().Add(-wedgedAfter)
+	hang(&d.questions.aside, long)
+	hang(&d.questions.asideLibrary, long)
+	d.fitness.since, d.aside.fitness.since = long, long
+	timely(t, time.Second, func() { wantKind(t, "", d.Ping(t.Context())) })
+
+	hang(&d.questions.aside, time.Now()) // it has answered so far
+	d.fitness.since, d.aside.fitness.since = long, long
+	if err := d.Ping(t.Context()); !errors.Is(err, driver.ErrShutOut) {
+		t.Errorf("a librbd that has wedged there: %v", err)
+	}
+}
+
 // A flatten that sleeps keeps nobody waiting on the other connections.
 func TestAsideSleepsAlone(t *testing.T) {
 	_, d := fresh(t)

@@ -40,7 +40,10 @@ func (c *transfer) copyWindow(ctx context.Context, from string, offset, length u
 			if running.Err() != nil {
 				break
 			}
-			group.Go(func() error { return c.copyPart(part, from == "") })
+			group.Go(func() error {
+				defer c.advance.sign()
+				return c.copyPart(part, from == "")
+			})
 			at = next
 		}
 	}

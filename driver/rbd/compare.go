@@ -44,25 +44,26 @@ func (d *Driver) CompareCopy(ctx context.Context, v volume.Ref, keep []string, t
 		return err
 	}
 	defer made.discard()
-	c := comparison{[]*image{src, made}}
+	c := comparison{sides: []*image{src, made}, advance: advance{progress: progress, stages: stages}}
 	for n, s := range stages {
 		for offset := uint64(0); offset == 0 || offset < s.size; offset += copySpan {
 			if err := c.compare(ctx, s, offset); err != nil {
 				return err
 			}
-			if progress != nil {
-				progress(percent(stages, n, min(offset+copySpan, s.size)))
-			}
+			c.advance.reach(n, min(offset+copySpan, s.size))
 		}
 	}
 	return nil
 }
 
 // comparison is one CompareCopy at work.
-type comparison struct{ sides []*image }
+type comparison struct {
+	sides   []*image
+	advance advance
+}
 
 // compare compares a window of a stage.
-func (c comparison) compare(ctx context.Context, s stage, offset uint64) error {
+func (c *comparison) compare(ctx context.Context, s stage, offset uint64) error {
 	var chunks []uint64
 	for _, side := range c.sides {
 		if err := side.SetSnapshot(s.snapshot); err != nil {
@@ -88,7 +89,10 @@ func (c comparison) compare(ctx context.Context, s stage, offset uint64) error {
 		if running.Err() != nil {
 			break
 		}
-		group.Go(func() error { return c.compareChunk(s, n*chunkMost) })
+		group.Go(func() error {
+			defer c.advance.sign()
+			return c.compareChunk(s, n*chunkMost)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -97,7 +101,7 @@ func (c comparison) compare(ctx context.Context, s stage, offset uint64) error {
 }
 
 // compareChunk compares a chunk.
-func (c comparison) compareChunk(s stage, offset uint64) error {
+func (c *comparison) compareChunk(s stage, offset uint64) error {
 	length := min(chunkMost, s.size-offset)
 	var data [2][]byte
 	for i, side := range c.sides {

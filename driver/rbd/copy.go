@@ -64,7 +64,7 @@ func (d *Driver) copyBy(
 	if loc.ImageID, err = dest.begun(ctx, name, stages); err != nil {
 		return loc, err
 	}
-	c := &transfer{src: src, dest: dest, name: volume.Ref{Name: name, ImageID: loc.ImageID}, stages: stages, progress: progress, window: window}
+	c := &transfer{src: src, dest: dest, name: volume.Ref{Name: name, ImageID: loc.ImageID}, stages: stages, advance: advance{progress: progress, stages: stages}, window: window}
 	return loc, c.run(ctx)
 }
 
@@ -204,13 +204,13 @@ func (i *image) copied(stages int) (first int, offset uint64) {
 
 // transfer is one CopyVolume at work.
 type transfer struct {
-	src      *image
-	dest     *Driver
-	name     volume.Ref // of the copy
-	stages   []stage
-	progress driver.Progress
-	window   uint64 // bytes
-	to       *image // the copy, while it is open
+	src     *image
+	dest    *Driver
+	name    volume.Ref // of the copy
+	stages  []stage
+	advance advance
+	window  uint64 // bytes
+	to      *image // the copy, while it is open
 }
 
 // run copies what is not copied yet. A process before this one that was only silent may
@@ -224,6 +224,7 @@ func (c *transfer) run(ctx context.Context) (err error) {
 		return err
 	}
 	first, offset := c.to.copied(len(c.stages))
+	c.advance.reach(first, offset)
 	for n := first; n < len(c.stages); n, offset = n+1, 0 {
 		if err := c.copyStage(ctx, n, offset); err != nil {
 			return err
@@ -263,7 +264,7 @@ func (c *transfer) copyStage(ctx context.Context, n int, offset uint64) error {
 		if err := c.copyWindow(ctx, from, offset, min(c.window, s.size-offset)); err != nil {
 			return err
 		}
-		c.report(n, min(offset+c.window, s.size))
+		c.advance.reach(n, min(offset+c.window, s.size))
 	}
 	if s.snapshot != "" {
 		if err := c.takeSnapshot(ctx, s.snapshot); err != nil {
@@ -289,23 +290,4 @@ func (c *transfer) takeSnapshot(ctx context.Context, name string) error {
 		return classify(err, "flush")
 	}
 	return c.dest.CreateSnapshot(ctx, volume.SnapshotRef{Volume: c.name, Name: name})
-}
-
-// report tells how far all stages are.
-func (c *transfer) report(n int, offset uint64) {
-	if c.progress != nil {
-		c.progress(percent(c.stages, n, offset))
-	}
-}
-
-// percent is how much of all stages the first n are, and a part of the next.
-func percent(stages []stage, n int, offset uint64) int {
-	var done, total uint64
-	for i, s := range stages {
-		total += s.size
-		if i < n {
-			done += s.size
-		}
-	}
-	return int((done + offset) * 100 / max(total, 1))
 }

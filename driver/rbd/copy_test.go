@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,9 +111,14 @@ func TestCopyVolume(t *testing.T) {
 	scribble(t, from, v, random)
 
 	c := volume.Ref{Name: "copy"}
+	var reached atomic.Int64 // percent
 	for interrupted := 0; ; interrupted++ {
 		ctx, cancel := context.WithCancel(t.Context())
-		stop := func(int) { cancel() }
+		stop := func(percent int) {
+			if reached.Swap(int64(percent)) < int64(percent) {
+				cancel()
+			}
+		}
 		if interrupted == 20 {
 			stop = func(int) {}
 		}
@@ -176,6 +182,30 @@ func TestCopyVolume(t *testing.T) {
 	}
 	if found, err = to.Inspect(t.Context(), c, false); err != nil || len(found) != 0 {
 		t.Errorf("left of a removed copy: %+v, %v", found, err)
+	}
+}
+
+// Every chunk that is copied or compared is a sign of life: a gigabyte may take long.
+func TestCopySignsWithEachChunk(t *testing.T) {
+	from, to := twoPools(t)
+	v := create(t, from, "volume")
+	const chunks = 5
+	on(t, from, v, func(img *image) {
+		for n := range int64(chunks) {
+			_, err := img.WriteAt([]byte("data"), 2*n*chunkMost)
+			wantKind(t, "", err)
+		}
+	})
+	var signs atomic.Int64
+	sign := func(int) { signs.Add(1) }
+	_, err := from.CopyVolume(t.Context(), v, nil, to, "copy", sign)
+	wantKind(t, "", err)
+	if n := signs.Swap(0); n < chunks+1 {
+		t.Errorf("the copy has given %d signs", n)
+	}
+	wantKind(t, "", from.CompareCopy(t.Context(), v, nil, to, "copy", sign))
+	if n := signs.Load(); n < chunks+1 {
+		t.Errorf("the comparison has given %d signs", n)
 	}
 }
 

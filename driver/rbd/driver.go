@@ -34,8 +34,8 @@ type Driver struct {
 	fitness     fitness
 	pace        pacer
 	handles     atomic.Int64 // images that are open
-	closeOnce   sync.Once
-	closeErr    error
+	closing     sync.Mutex
+	closed      bool // closing guards it
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -49,20 +49,22 @@ func (d *Driver) Addrs() []string {
 // Close waits for the calls that are in librbd, as long as one operation of the
 // control connection may take, then ends the connections. If calls are still
 // there it leaves the connections open and says so, with the kind Unavailable:
-// shutting them down under a call crashes the process, which only its end
-// can resolve. Later calls are refused with Unavailable. Close can be repeated.
+// shutting them down under a call crashes the process. Later calls are refused with
+// Unavailable. Close can be repeated, and waits for such calls anew.
 func (d *Driver) Close() error {
-	d.closeOnce.Do(func() {
-		if left := d.calls.close(d.cfg.ConnectTimeout); left > 0 {
-			d.closeErr = fault.New(fault.Unavailable,
-				"%d calls hang in librbd: the connections are left open until the process ends", left)
-			return
-		}
-		d.aside.retire(0)
-		d.control.close()
-		d.data.close()
-	})
-	return d.closeErr
+	d.closing.Lock()
+	defer d.closing.Unlock()
+	if d.closed {
+		return nil
+	}
+	if left := d.calls.close(d.cfg.ConnectTimeout); left > 0 {
+		return fault.New(fault.Unavailable, "%d calls hang in librbd: the connections are left open until they return", left)
+	}
+	d.closed = true
+	d.aside.retire(0)
+	d.control.close()
+	d.data.close()
+	return nil
 }
 
 // enter admits one call that librados must not be shut down under. The caller
@@ -112,12 +114,14 @@ func (c *calls) any() bool {
 }
 
 // close refuses further calls and waits for those in flight, at most the given
-// time. It returns how many are left. It is called once.
+// time. It returns how many are left.
 func (c *calls) close(wait time.Duration) int {
 	c.mu.Lock()
-	c.closed, c.idle = true, make(chan struct{})
-	if c.n == 0 {
-		close(c.idle)
+	if !c.closed {
+		c.closed, c.idle = true, make(chan struct{})
+		if c.n == 0 {
+			close(c.idle)
+		}
 	}
 	c.mu.Unlock()
 	timer := time.NewTimer(wait)

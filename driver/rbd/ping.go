@@ -30,11 +30,15 @@ func (l *link) read() error {
 // healthy one takes a millisecond, one that recovers from a failure up to a second.
 const answerWithin = 2 * time.Second
 
+// asideWithin is for how long Ping waits for the connection of flattens.
+const asideWithin = 200 * time.Millisecond
+
 // Ping reads from the pool over all connections and asks a monitor, all side by
 // side, and returns within two seconds, or the timeout of the control connection
 // if that is shorter. A question that is not answered by then stays under way, and
 // the next Ping waits for the same answer: a cluster that hangs holds a thread
-// for each, however often it is asked.
+// for each, however often it is asked. The connection of flattens counts only when it
+// has ended: what it asks is the least urgent, so it may be late where all others are served.
 //
 // Kind: Unavailable, with what does not answer; driver.ErrShutOut is in its chain
 // when the cluster has blocklisted one of the connections, or librbd has wedged.
@@ -46,13 +50,14 @@ func (d *Driver) Ping(ctx context.Context) (err error) {
 	within := min(answerWithin, d.cfg.ConnectTimeout)
 	late, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	awaitAside := d.askAside(late, &d.questions.aside, (*link).read)
 	answers := []func() error{
 		d.questions.control.ask(late, d, d.control.read, "a read from pool %s is not answered within %s: its OSDs are down or hang", d.cfg.Pool, within),
 		d.questions.data.ask(late, d, d.data.read, "a read from pool %s over the data connection is not answered within %s", d.cfg.Pool, within),
-		d.askAside(late, &d.questions.aside, (*link).read, "a read from pool %s over the connection of flattens is not answered within %s", d.cfg.Pool, within),
 		d.questions.monitor.ask(late, d, d.control.askMonitor, "the monitors do not answer within %s: they are down, or have no quorum", within),
 	}
-	for _, answer := range answers {
+	awaitAside()
+	for _, answer := range append(answers, d.aside.ended) {
 		if e := answer(); err == nil || errors.Is(e, driver.ErrShutOut) && !errors.Is(err, driver.ErrShutOut) {
 			err = e
 		}
@@ -79,19 +84,28 @@ type questions struct {
 	controlLibrary, dataLibrary, asideLibrary question
 }
 
-// askAside asks what ask does over the connection of flattens, if there is one.
-func (d *Driver) askAside(ctx context.Context, q *question, put func(*link) error, silent string, args ...any) (answer func() error) {
+// askAside asks what ask does over the connection of flattens, if there is one, and
+// returns what waits for the answer, though not for long. That the cluster has ended the
+// connection is remembered, however late it is told.
+func (d *Driver) askAside(ctx context.Context, q *question, put func(*link) error) (await func()) {
 	if len(d.aside.addrs()) == 0 {
-		return func() error { return nil }
+		return func() {}
 	}
-	return q.ask(ctx, d, func() error {
+	brief, cancel := context.WithTimeout(ctx, asideWithin)
+	answer := q.ask(brief, d, func() error {
 		l := d.aside.borrow()
 		if l == nil { // closed since
 			return nil
 		}
 		defer d.aside.leave()
-		return put(l)
-	}, silent, args...)
+		err := put(l)
+		d.aside.hear(err)
+		return err
+	}, "the connection of flattens is late")
+	return func() {
+		defer cancel()
+		_ = answer()
+	}
 }
 
 // question is asked at most once at a time.

@@ -226,3 +226,19 @@ func TestSourcesAreBounded(t *testing.T) {
 		t.Errorf("%d sources are kept", len(s.known))
 	}
 }
+
+// A driver that could not be closed under a call can be when that has returned.
+func TestCloseAgain(t *testing.T) {
+	d := &Driver{cfg: Config{ConnectTimeout: time.Millisecond}}
+	leave, err := d.enter(t.Context())
+	wantKind(t, "", err)
+	for range 2 {
+		wantKind(t, fault.Unavailable, d.Close())
+	}
+	leave()
+	for range 2 {
+		wantKind(t, "", d.Close())
+	}
+	_, err = d.enter(t.Context())
+	wantKind(t, fault.Unavailable, err)
+}

@@ -54,10 +54,12 @@ func (f *fitness) note(answers bool) time.Time {
 // askLibrary probes librbd on all connections while calls are under way: an idle
 // one has nobody to keep waiting, and a probe costs as much as opening an image. It
 // returns an error, with driver.ErrShutOut in its chain, when a probe has been under
-// way for too long while the cluster has answered all the time; that one takes longer
-// than others is none.
+// way for too long while the cluster has answered all the time, over that connection, too;
+// that one takes longer than others is none.
 func (d *Driver) askLibrary(late context.Context, clusterAnswers bool, probe func(*link) error) error {
 	fit := d.fitness.note(clusterAnswers)
+	read := d.questions.aside.since()
+	asideFit := d.aside.fitness.note(clusterAnswers && (read.IsZero() || time.Since(read) < answerWithin))
 	if fit.IsZero() {
 		return nil
 	}
@@ -65,15 +67,18 @@ func (d *Driver) askLibrary(late context.Context, clusterAnswers bool, probe fun
 		answers := []func() error{
 			d.questions.controlLibrary.ask(late, d, func() error { return probe(d.control) }, "librbd does not answer"),
 			d.questions.dataLibrary.ask(late, d, func() error { return probe(d.data) }, "librbd does not answer"),
-			d.askAside(late, &d.questions.asideLibrary, probe, "librbd does not answer"),
 		}
+		awaitAside := d.askAside(late, &d.questions.asideLibrary, probe)
 		for _, answer := range answers {
 			_ = answer() // what counts is since when there is none
 		}
+		awaitAside()
 	}
-	for _, q := range []*question{&d.questions.controlLibrary, &d.questions.dataLibrary, &d.questions.asideLibrary} {
+	for q, fit := range map[*question]time.Time{
+		&d.questions.controlLibrary: fit, &d.questions.dataLibrary: fit, &d.questions.asideLibrary: asideFit,
+	} {
 		asked := q.since()
-		if asked.IsZero() || time.Since(asked) < wedgedAfter || time.Since(fit) < wedgedAfter {
+		if asked.IsZero() || fit.IsZero() || time.Since(asked) < wedgedAfter || time.Since(fit) < wedgedAfter {
 			continue
 		}
 		return fault.New(fault.Unavailable, "librbd has answered nothing in this process for %s, though the cluster has: %w",
