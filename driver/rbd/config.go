@@ -112,7 +112,7 @@ func setDefault[T comparable](v *T, value T) {
 
 // flattenPause is the longest pause between two objects that flattens copy.
 func (c Config) flattenPause() time.Duration {
-	return time.Second * time.Duration(c.ChunkSize) / time.Duration(c.FlattenMinRate)
+	return time.Second * time.Duration(c.ChunkSize) / time.Duration(max(c.FlattenMinRate, 1))
 }
 
 // order returns the binary logarithm of the object size in bytes.
