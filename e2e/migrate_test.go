@@ -310,6 +310,7 @@ func TestMigrateToAClusterThatHangs(t *testing.T) {
 			}
 			return nil
 		})
+		a.answers(a.backend(0)) // the row tells of the takeover a moment before
 		a.deleteVolume(a.createVolume(rpc.CreateVolumeRequest{Size: 1}).ID)
 	})
 	a.ends(killed, volume.Succeeded)
