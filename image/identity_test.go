@@ -41,6 +41,14 @@ func TestIdentity(t *testing.T) {
 		{name: "other_tag", tag: `"2"`, url: "/image"},
 		{name: "other_path", tag: `"1"`, url: "/other"},
 		{name: "other_query", tag: `"1"`, url: "/image?id=2&X-Amz-Signature=a"},
+		{name: "semicolon", tag: `"1"`, url: "/image?id=2;3"},
+		{name: "another_semicolon", tag: `"1"`, url: "/image?id=2;4"},
+		{name: "signed_semicolon", tag: `"1"`, url: "/image?X-Amz-Date=b&id=2;4&X-Amz-Signature=a", like: "another_semicolon"},
+		{name: "not_only_a_signature", tag: `"1"`, url: "/image?X-Amz-Signature=a;id=2"},
+		{name: "bad_escape", tag: `"1"`, url: "/image?id=%zz"},
+		{name: "another_bad_escape", tag: `"1"`, url: "/image?id=%zy"},
+		{name: "bad_escape_in_a_name", tag: `"1"`, url: "/image?%zz=1"},
+		{name: "escaped_signature", tag: `"1"`, url: "/image?X%2DAmz-Signature=a", like: "plain"},
 		{name: "taken_for_raw", tag: `"1"`, url: "/image", format: Raw},
 		{name: "taken_for_vpc", tag: `"1"`, url: "/image", format: VPC},
 		{name: "taken_for_what_can_be_seen", tag: `"1"`, url: "/image", format: QCOW2, like: "plain"},
@@ -67,7 +75,7 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s is like %q, want %q", tt.name, first, tt.like)
 		}
 	}
-	if asked.Load() != 14 {
+	if asked.Load() != 22 {
 		t.Errorf("%d questions", asked.Load())
 	}
 }
