@@ -75,7 +75,7 @@ func (w *Worker) cacheImage() operation.Method[caching] {
 }
 
 func (w *Worker) acceptCache(tx operation.Tx, op *volume.Operation, k *caching) error {
-	if err := tx.Claim(op.ID, volume.Resource{Type: volume.CachedImageResource, ID: k.Identity}, operation.Exclusive); err != nil {
+	if err := tx.Claim(op.ID, w.cacheResource(k.Identity), operation.Exclusive); err != nil {
 		return err
 	}
 	_, _, err := w.entryOf(tx, k.Identity)
@@ -93,6 +93,12 @@ func (w *Worker) acceptCache(tx operation.Tx, op *volume.Operation, k *caching) 
 	}
 	k.Snapshot = uuid.NewString()
 	return w.insertVolume(tx, op, &k.creation, nil)
+}
+
+// cacheResource is an image in this service's cache: others that use the database have
+// caches of their own.
+func (w *Worker) cacheResource(image string) volume.Resource {
+	return volume.Resource{Type: volume.CachedImageResource, ID: w.cfg.Host + " " + image}
 }
 
 // importCached makes the volume, as large as the image.

@@ -123,7 +123,7 @@ func (w *Worker) entryOf(tx operation.Tx, image string) (v volume.Volume, s volu
 	}
 	snapshots, err := tx.Snapshots(v.ID)
 	if err == nil && (v.Status != volume.Available || len(snapshots) == 0) {
-		err = absent(volume.CachedImageResource, image)
+		err = fault.New(fault.NotFound, "there is no %s", w.cacheResource(image))
 	}
 	if err != nil {
 		return v, s, err
