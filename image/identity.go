@@ -112,18 +112,25 @@ var signatures = struct{ names, prefixes []string }{
 	prefixes: []string{"X-Amz-", "X-Goog-"},
 }
 
-// unsigned is a URL without its signature.
+// unsigned is a URL without its signature. All else stays as the server gets it, also
+// what cannot be decoded here: it may mean something there.
 func unsigned(u *url.URL) string {
-	query := u.Query()
-	for name := range query {
-		signs := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
-		if slices.Contains(signatures.names, name) || slices.ContainsFunc(signatures.prefixes, signs) {
-			query.Del(name)
-		}
-	}
 	plain := *u
-	plain.RawQuery, plain.Fragment, plain.RawFragment, plain.ForceQuery = query.Encode(), "", "", false
+	plain.RawQuery = strings.Join(slices.DeleteFunc(strings.Split(u.RawQuery, "&"), signs), "&")
+	plain.Fragment, plain.RawFragment, plain.ForceQuery = "", "", false
 	return plain.String()
+}
+
+// signs reports whether a parameter is part of a signature, and nothing else: there are
+// servers to which a semicolon separates two.
+func signs(parameter string) bool {
+	key, _, _ := strings.Cut(parameter, "=")
+	name, err := url.QueryUnescape(key)
+	if err != nil || strings.Contains(parameter, ";") {
+		return false
+	}
+	begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	return slices.Contains(signatures.names, name) || slices.ContainsFunc(signatures.prefixes, begins)
 }
 
 // acceptAnswer takes from the answer to the question for one byte what it tells of the

@@ -2,6 +2,8 @@ package image
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,6 +43,14 @@ func TestIdentity(t *testing.T) {
 		{name: "other_tag", tag: `"2"`, url: "/image"},
 		{name: "other_path", tag: `"1"`, url: "/other"},
 		{name: "other_query", tag: `"1"`, url: "/image?id=2&X-Amz-Signature=a"},
+		{name: "semicolon", tag: `"1"`, url: "/image?id=2;3"},
+		{name: "another_semicolon", tag: `"1"`, url: "/image?id=2;4"},
+		{name: "signed_semicolon", tag: `"1"`, url: "/image?X-Amz-Date=b&id=2;4&X-Amz-Signature=a", like: "another_semicolon"},
+		{name: "not_only_a_signature", tag: `"1"`, url: "/image?X-Amz-Signature=a;id=2"},
+		{name: "bad_escape", tag: `"1"`, url: "/image?id=%zz"},
+		{name: "another_bad_escape", tag: `"1"`, url: "/image?id=%zy"},
+		{name: "bad_escape_in_a_name", tag: `"1"`, url: "/image?%zz=1"},
+		{name: "escaped_signature", tag: `"1"`, url: "/image?X%2DAmz-Signature=a", like: "plain"},
 		{name: "taken_for_raw", tag: `"1"`, url: "/image", format: Raw},
 		{name: "taken_for_vpc", tag: `"1"`, url: "/image", format: VPC},
 		{name: "taken_for_what_can_be_seen", tag: `"1"`, url: "/image", format: QCOW2, like: "plain"},
@@ -67,7 +77,7 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s is like %q, want %q", tt.name, first, tt.like)
 		}
 	}
-	if asked.Load() != 14 {
+	if asked.Load() != 22 {
 		t.Errorf("%d questions", asked.Load())
 	}
 }
@@ -184,5 +194,88 @@ func TestPace(t *testing.T) {
 	}
 	if err := (&pace{}).note(0, time.Hour); err != nil {
 		t.Errorf("without a least rate: %v", err)
+	}
+}
+
+// A server does not get around the least rate by breaking off: neither by a byte on each
+// connection, nor by sending slowly, or again and again, what it has sent before.
+func TestServerThatBreaksOff(t *testing.T) {
+	const first = 600 << 10
+	data := content(1 << 20)
+	handlers := map[string]func(w http.ResponseWriter, r *http.Request, from int){
+		"a byte each": func(w http.ResponseWriter, r *http.Request, from int) {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(data)-1, len(data)))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(data[from : from+1])
+		},
+		"slowly again": func(w http.ResponseWriter, r *http.Request, _ int) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			for i := 0; r.Context().Err() == nil; i++ {
+				_, _ = w.Write(data[i : i+1])
+				w.(http.Flusher).Flush()
+				pause(r, 5*time.Millisecond)
+			}
+		},
+		"again and again": func(w http.ResponseWriter, r *http.Request, from int) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			for at := 0; at < from; at += 64 << 10 {
+				_, _ = w.Write(data[at:min(from, at+64<<10)])
+				pause(r, 10*time.Millisecond)
+			}
+			_, _ = w.Write(data[from : from+1])
+		},
+	}
+	for name, handle := range handlers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var answers atomic.Int64
+			url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("ETag", `"1"`)
+				if answers.Add(1) == 1 {
+					w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+					_, _ = w.Write(data[:first])
+				} else {
+					var from int
+					if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err != nil {
+						t.Error(err)
+					}
+					handle(w, r, from)
+				}
+				w.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
+			})
+			g := newGate(t, func(c *Config) { c.MinRate, c.RateTime = 100<<10, time.Second })
+			_, err := drained(t, g, Source{URL: url})
+			if wantKind(t, fault.Busy, err); !errors.Is(err, errSlow) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// pause waits for as long, or until the client is gone.
+func pause(r *http.Request, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
+}
+
+// A server that has to begin from the start once more, and is fast, is not too slow: also
+// if that takes longer than the time that the least rate counts over.
+func TestPaceOfWhatIsSentAgain(t *testing.T) {
+	p := pace{least: 100, over: time.Second, owed: time.Minute}
+	if err := p.note(1000, time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := p.settle(); err != nil {
+		t.Errorf("enough has come since: %v", err)
+	}
+	p.owed = time.Minute
+	_ = p.note(1000, 900*time.Millisecond)
+	if err := p.settle(); fault.KindOf(err) != fault.Busy {
+		t.Errorf("16 a second: %v", err)
 	}
 }

@@ -19,6 +19,9 @@ type pace struct {
 
 	waited time.Duration
 	got    int64
+	// owed is the time that went by without anything new: it counts when the connection
+	// breaks off that it was spent on, if that has not brought enough by then.
+	owed time.Duration
 }
 
 // note counts n bytes that were waited for. It returns a Busy error, with errSlow in its
@@ -32,10 +35,17 @@ func (p *pace) note(n int, waited time.Duration) error {
 		return nil
 	}
 	rate := int64(float64(p.got) / p.waited.Seconds())
-	p.waited, p.got = 0, 0
+	p.waited, p.got, p.owed = 0, 0, 0
 	if rate >= p.least {
 		return nil
 	}
 	return fault.New(fault.Busy, "%w: it sends %d bytes per second, at least %d are wanted", errSlow, rate, p.least).
 		WithField("image.url").WithHint("use a faster server; an operator can change image_min_rate")
+}
+
+// settle counts what is owed. Its error is that of note.
+func (p *pace) settle() error {
+	owed := p.owed
+	p.owed = 0
+	return p.note(0, owed)
 }

@@ -75,7 +75,9 @@ func (r *remote) Read(p []byte) (int, error) {
 		}
 		err := error(nil)
 		if r.body == nil {
+			begun := time.Now()
 			err = r.connect()
+			r.pace.owed += time.Since(begun)
 		}
 		if err == nil {
 			var n int
@@ -88,7 +90,12 @@ func (r *remote) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		r.drop()
+		broke := time.Now()
 		if err := r.again(err); err != nil {
+			return 0, err
+		}
+		r.pace.owed += time.Since(broke)
+		if err := r.pace.settle(); err != nil {
 			return 0, err
 		}
 	}
@@ -247,8 +254,24 @@ func (r *remote) accept(resp *http.Response, sign func()) error {
 	if r.tag == "" && !r.checked || resp.ContentLength != r.size {
 		return changed("the server can only send the whole again, and does not say that it is the same")
 	}
-	_, err := io.CopyN(progressWriter(func(int64) { sign() }), resp.Body, r.offset)
+	known := skipper{pace{least: r.gate.cfg.MinRate, over: r.gate.cfg.RateTime}, time.Now(), sign}
+	_, err := io.CopyN(&known, resp.Body, r.offset)
 	return err
+}
+
+// skipper takes what is known already, as fast as anything else has to come.
+type skipper struct {
+	pace pace
+	last time.Time
+	sign func()
+}
+
+// Write implements io.Writer.
+func (s *skipper) Write(p []byte) (int, error) {
+	s.sign()
+	waited := time.Since(s.last)
+	s.last = s.last.Add(waited)
+	return len(p), s.pace.note(len(p), waited)
 }
 
 // acceptPart looks whether a part is of an image of the same size, and what is missing.

@@ -59,13 +59,26 @@ func newTask(e *Engine, d definition, b bound, op volume.Operation) *Task {
 	t.ctx, t.cancel = context.WithCancelCause(e.ctx)
 	t.fresh, t.expire = t.ctx, func() {}
 	if d := op.Deadline; !d.IsZero() {
-		late := fault.New(fault.Cancelled, "the deadline %s passed before the operation began", d.Format(time.RFC3339)).WithField("deadline")
-		t.fresh, t.expire = context.WithDeadlineCause(t.ctx, d, late)
+		t.fresh, t.expire = context.WithDeadlineCause(t.ctx, d, tooLate(d))
 	}
 	if op.CancelRequested {
 		t.cancel(errCancelled)
 	}
 	return t
+}
+
+func tooLate(deadline time.Time) error {
+	return fault.New(fault.Cancelled, "the deadline %s passed before the operation began", deadline.Format(time.RFC3339)).WithField("deadline")
+}
+
+// Late returns the error, of the kind Cancelled, of an operation whose deadline passed
+// before it began; nil as long as it has not passed. It is for steps that wait before
+// anything is made: the engine asks for those that have not begun to wait.
+func (t *Task) Late() error {
+	if d := t.Operation().Deadline; !d.IsZero() && !time.Now().Before(d) {
+		return tooLate(d)
+	}
+	return nil
 }
 
 // Operation returns the operation as this process knows it now.

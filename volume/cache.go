@@ -6,7 +6,8 @@ import "time"
 // Nobody is of it: a request in its name is refused.
 const CacheProject = "volumed-image-cache"
 
-// CachedImageResource is what a service claims to bring an image into its cache.
+// CachedImageResource is what a service claims to bring an image into its cache; the id
+// tells the service and the image.
 const CachedImageResource ResourceType = "cached_image"
 
 // CachedImage is an image that a service keeps as a volume, of which others are cloned.

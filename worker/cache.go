@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/volumed/volumed/fault"
+	"github.com/volumed/volumed/image"
 	"github.com/volumed/volumed/internal/crashpoint"
 	"github.com/volumed/volumed/operation"
 	"github.com/volumed/volumed/rpc"
@@ -20,9 +22,11 @@ import (
 
 // caching is the state of the operation that brings an image into the cache: it makes a
 // volume, of the cache's own project, with a snapshot that others are cloned from. Its
-// Size is that of the largest image that may come.
+// Size is 0 until the image is there.
 type caching struct {
 	creation
+	// Most is the size of the largest image that may come, in GiB.
+	Most int64 `json:"most"`
 	// Identity tells the image from all others, as it was when the operation was wanted.
 	Identity string `json:"identity"`
 	// Snapshot is the id of the snapshot.
@@ -45,6 +49,7 @@ func (w *Worker) countCached(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(v volume.CacheVolume) bool { return v.Status == volume.Creating })
 	gb := int64(0)
 	for _, v := range all {
 		gb += v.Size
@@ -75,7 +80,7 @@ func (w *Worker) cacheImage() operation.Method[caching] {
 }
 
 func (w *Worker) acceptCache(tx operation.Tx, op *volume.Operation, k *caching) error {
-	if err := tx.Claim(op.ID, volume.Resource{Type: volume.CachedImageResource, ID: k.Identity}, operation.Exclusive); err != nil {
+	if err := tx.Claim(op.ID, w.cacheResource(k.Identity), operation.Exclusive); err != nil {
 		return err
 	}
 	_, _, err := w.entryOf(tx, k.Identity)
@@ -95,6 +100,12 @@ func (w *Worker) acceptCache(tx operation.Tx, op *volume.Operation, k *caching) 
 	return w.insertVolume(tx, op, &k.creation, nil)
 }
 
+// cacheResource is an image in this service's cache: others that use the database have
+// caches of their own.
+func (w *Worker) cacheResource(image string) volume.Resource {
+	return volume.Resource{Type: volume.CachedImageResource, ID: w.cfg.Host + " " + image}
+}
+
 // importCached makes the volume, as large as the image.
 func (w *Worker) importCached(ctx context.Context, t *operation.Task, k *caching) (err error) {
 	if t.Repeat() {
@@ -102,14 +113,11 @@ func (w *Worker) importCached(ctx context.Context, t *operation.Task, k *caching
 			return err
 		}
 	}
-	in, err := w.receive(ctx, t, *k.Image, k.Size, false)
+	in, err := w.receiveWanted(ctx, t, *k.Image, k.Most, false, k.Identity)
 	if err != nil {
 		return err
 	}
 	defer in.close()
-	if err := k.unchanged(in); err != nil {
-		return err
-	}
 	if err := w.measure(ctx, k, in); err != nil {
 		return err
 	}
@@ -125,12 +133,12 @@ func (w *Worker) importCached(ctx context.Context, t *operation.Task, k *caching
 	if err := w.fill(ctx, t, ref, in); err != nil {
 		return err
 	}
-	return k.unchanged(in)
+	return unchanged(in.stream, k.Identity) // a file may have been written to
 }
 
 // unchanged refuses an image that is another one than was wanted.
-func (k *caching) unchanged(in *incoming) error {
-	if in.stream.Identity() != k.Identity {
+func unchanged(in *image.Stream, identity string) error {
+	if in.Identity() != identity {
 		return fault.New(fault.Conflict, "the image has been changed").WithField("image.url").WithHint("try again")
 	}
 	return nil
@@ -191,10 +199,13 @@ func (w *Worker) awaitCached(ctx context.Context, t *operation.Task, c *creation
 		return nil // the image may be as large as the volume
 	}
 	if c.cache.fetch != "" {
-		if ended, err := w.fetched(ctx, c); ended || err != nil {
+		again, err := w.fetched(ctx, c)
+		if err != nil || !again {
 			return err
 		}
-		return fetching(c.cache.fetch)
+		if !c.cache.begun {
+			return w.lookUp(ctx, t, c)
+		}
 	}
 	op, err := w.engine.Submit(ctx, operation.Request{
 		RequestID: "cache-" + uuid.NewString(), ProjectID: volume.CacheProject, TraceParent: t.Operation().TraceParent,
@@ -203,10 +214,14 @@ func (w *Worker) awaitCached(ctx context.Context, t *operation.Task, c *creation
 	switch fault.KindOf(err) {
 	case "":
 		w.cacheStats.misses.Add(1)
-		c.cache.fetch = op.ID
-		return fetching(op.ID)
+		c.cache.fetch, c.cache.own = op.ID, true
+		return fetching(t, op.ID)
 	case fault.Busy:
-		return fetching(fault.Of(err).BlockedBy...)
+		by := fault.Of(err).BlockedBy
+		if len(by) == 1 {
+			c.cache.fetch, c.cache.own = by[0], false
+		}
+		return fetching(t, by...)
 	case fault.Exists, fault.Overloaded: // it has come meanwhile; or will, if one waits
 		return untilItWorks(fault.Of(err))
 	case fault.Unavailable, fault.Cancelled:
@@ -217,32 +232,40 @@ func (w *Worker) awaitCached(ctx context.Context, t *operation.Task, c *creation
 	}
 }
 
-// fetchRetry is how soon to look again whether an image has come; whoever waits is woken
-// when its operation ends.
-const fetchRetry = 5 * time.Second
+// fetchRetry is how soon to look again whether an image has come, and up to twice that.
+// Whoever waits is woken when its operation ends: this is for what ends elsewhere.
+const fetchRetry = 30 * time.Second
 
-// fetching is what a creation waits for.
-func fetching(operations ...string) error {
+// fetching is what a creation waits for, until its deadline.
+func fetching(t *operation.Task, operations ...string) error {
+	wait := fetchRetry + rand.N(fetchRetry)
+	if d := t.Operation().Deadline; !d.IsZero() {
+		wait = min(wait, max(time.Until(d), time.Second))
+	}
 	return fault.New(fault.Unavailable, "the image is being brought into the cache by operation %s", strings.Join(operations, ", ")).
-		WithBlockers(operations...).WithRetryAfter(fetchRetry)
+		WithBlockers(operations...).WithRetryAfter(wait)
 }
 
-// fetched reports whether the operation that this creation has wanted has ended without
-// an entry. What is wrong with the image is then an error; with nil, only the cache was
-// at fault.
-func (w *Worker) fetched(ctx context.Context, c *creation) (ended bool, err error) {
+// fetched looks why the operation that was waited for has ended without an entry, and
+// reports whether to try again. What is wrong with the image is an error, if it was found
+// for this creation; without that and again, only the cache was at fault. An image that
+// had been changed is asked for anew, once.
+func (w *Worker) fetched(ctx context.Context, c *creation) (again bool, err error) {
 	op, err := w.store.Operation(ctx, c.cache.fetch)
 	if err != nil {
-		return errors.Is(err, fault.NotFound), unless(err, fault.NotFound)
-	}
-	if !op.Status.Terminal() {
-		return false, nil
+		return !c.cache.own && errors.Is(err, fault.NotFound), unless(err, fault.NotFound)
 	}
 	f := fault.Of(op.Error.Fault())
-	if f != nil && f.Kind != fault.Conflict && (strings.HasPrefix(f.Field, "image") || f.Field == "size") {
-		return true, f
+	own := c.cache.own
+	switch {
+	case f != nil && f.Kind == fault.Conflict && !c.cache.changed:
+		c.cache = lookup{entered: true, repeats: c.cache.repeats, changed: true}
+		return true, nil
+	case own && f != nil && f.Kind != fault.Conflict && (strings.HasPrefix(f.Field, "image") || f.Field == "size"):
+		return false, f
 	}
-	return true, nil
+	c.cache.fetch, c.cache.own = "", false
+	return !own, nil
 }
 
 // unless returns the error if it is not of the kind.
@@ -260,7 +283,10 @@ func (w *Worker) makeRoom(ctx context.Context, t *operation.Task, k *caching) er
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(v volume.CacheVolume) bool { return v.Status == volume.Deleting })
+	all = slices.DeleteFunc(all, func(v volume.CacheVolume) bool {
+		// One that is on its way comes here itself when it is known how large it is.
+		return v.Status == volume.Deleting || v.Status == volume.Creating
+	})
 	count, sum := len(all), int64(0)
 	for _, v := range all {
 		sum += v.Size
@@ -279,10 +305,26 @@ func (w *Worker) makeRoom(ctx context.Context, t *operation.Task, k *caching) er
 		case fault.Unavailable, fault.Cancelled:
 			return err
 		default:
-			w.log.Debug("an image stays in the cache", "volume", v.ID, "error", err)
+			leaves, err := w.leaves(ctx, v.ID, err)
+			if err != nil {
+				return err
+			}
+			if leaves {
+				count, sum = count-1, sum-v.Size
+			}
 		}
 	}
 	return nil
+}
+
+// leaves reports whether an image that could not be removed is on its way out already.
+func (w *Worker) leaves(ctx context.Context, volumeID string, refused error) (bool, error) {
+	v, err := w.store.Volume(ctx, volumeID)
+	if errors.Is(err, fault.NotFound) || err == nil && v.Status == volume.Deleting {
+		return true, nil
+	}
+	w.log.Debug("an image stays in the cache", "volume", volumeID, "error", refused)
+	return false, err
 }
 
 // evict is the request for the end of a volume of the cache. Its clones keep what they

@@ -14,12 +14,20 @@ import (
 
 // lookup is what a creation knows of the cache.
 type lookup struct {
-	begun bool
+	entered bool // by this process
+	repeats bool // what a process before has begun
+	begun   bool // the server has been asked
+	changed bool // more than once, as the image had been changed when it came
+
 	image string // tells the image from all others; empty if nothing does
-	fetch string // the operation that brings it into the cache for this volume
+	fetch string // the operation that brings it into the cache, if that is known
+	own   bool   // it was begun for this volume
 	entry string // the volume in the cache to be cloned; empty for none
 	lost  string // one that could not be
 }
+
+// mostLookups is how many ask at once whether an image has changed.
+const mostLookups = 8
 
 // createCached makes a volume of an image that comes from a file or a web server: as a
 // clone of what the cache has of it. What it has not is brought there first, by an
@@ -43,10 +51,27 @@ func (w *Worker) createCached() operation.Method[creation] {
 }
 
 // lookUp finds what the cache has of the image, and waits for that to come. Whatever is
-// wrong with the cache, the volume is made without it.
+// wrong with the cache, the volume is made without it. As long as nothing was made of it,
+// the deadline counts.
 func (w *Worker) lookUp(ctx context.Context, t *operation.Task, c *creation) (err error) {
-	if err := w.beginLookup(ctx, t, c); err != nil || c.cache.image == "" {
+	if !c.cache.entered {
+		c.cache.entered, c.cache.repeats = true, t.Repeat()
+	}
+	if err := w.beginLookup(ctx, t, c); err != nil {
 		return err
+	}
+	if late := t.Late(); late != nil && !c.cache.repeats {
+		return late
+	}
+	if c.cache.image == "" {
+		return nil
+	}
+	coming, err := w.coming(ctx, c)
+	if err != nil {
+		return err
+	}
+	if coming {
+		return fetching(t, c.cache.fetch)
 	}
 	found, err := w.useCached(ctx, t, c)
 	if err != nil || found {
@@ -55,12 +80,32 @@ func (w *Worker) lookUp(ctx context.Context, t *operation.Task, c *creation) (er
 	return w.awaitCached(ctx, t, c)
 }
 
-// beginLookup asks for the image, once in a process.
+// coming reports whether the operation that is waited for has not ended. Those who wait
+// for it are many: it is looked for among those at work here first.
+func (w *Worker) coming(ctx context.Context, c *creation) (bool, error) {
+	if c.cache.fetch == "" {
+		return false, nil
+	}
+	if _, here := w.engine.Find(c.cache.fetch); here {
+		return true, nil
+	}
+	op, err := w.store.Operation(ctx, c.cache.fetch)
+	return err == nil && !op.Status.Terminal(), unless(err, fault.NotFound)
+}
+
+// beginLookup asks for the image, once in a process. Servers are asked by a few at a
+// time: after a start all that waited before ask again.
 func (w *Worker) beginLookup(ctx context.Context, t *operation.Task, c *creation) (err error) {
 	if c.cache.begun {
 		return nil
 	}
-	if t.Repeat() {
+	select {
+	case w.lookups <- struct{}{}:
+		defer func() { <-w.lookups }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if c.cache.repeats {
 		// Perhaps it is a clone, and will be written now, or the other way round.
 		if err := w.startOver(ctx, t, c); err != nil {
 			return err
@@ -75,10 +120,14 @@ func (w *Worker) beginLookup(ctx context.Context, t *operation.Task, c *creation
 	return err
 }
 
-// startOver removes what a process before has made.
+// startOver removes what a process before has made, which a qemu-img of that one may be
+// at work on.
 func (w *Worker) startOver(ctx context.Context, t *operation.Task, c *creation) error {
 	ctx = context.WithoutCancel(ctx) // as in importNew
-	if err := w.shakeOff(ctx, w.spec(t, c).Ref); err != nil && fault.KindOf(err) != fault.NotFound {
+	if err := w.confirm(ctx); err != nil { // whoever has it open may be a successor
+		return err
+	}
+	if err := w.alone(ctx, w.spec(t, c).Ref); err != nil && fault.KindOf(err) != fault.NotFound {
 		return err
 	}
 	return w.removeCreated(ctx, t, c, nil)
@@ -90,8 +139,8 @@ func (w *Worker) useCached(ctx context.Context, t *operation.Task, c *creation) 
 	var entry volume.Volume
 	err = w.store.Write(context.WithoutCancel(ctx), w.fence, func(tx operation.Tx) error {
 		v, s, err := w.entryOf(tx, c.cache.image)
-		if err != nil {
-			return err
+		if found = err == nil; !found { // a change that is refused has others made twice
+			return unless(err, fault.NotFound)
 		}
 		entry = v
 		c.From = s.Ref(v.Ref(w.cfg.VolumeNameTemplate), w.cfg.SnapshotNameTemplate)
@@ -100,10 +149,7 @@ func (w *Worker) useCached(ctx context.Context, t *operation.Task, c *creation) 
 			tx.UseCachedImage(v.ID),
 		)
 	})
-	if errors.Is(err, fault.NotFound) {
-		return false, nil
-	}
-	if err != nil {
+	if err != nil || !found {
 		return false, err
 	}
 	w.cacheStats.hits.Add(1)
@@ -123,7 +169,7 @@ func (w *Worker) entryOf(tx operation.Tx, image string) (v volume.Volume, s volu
 	}
 	snapshots, err := tx.Snapshots(v.ID)
 	if err == nil && (v.Status != volume.Available || len(snapshots) == 0) {
-		err = absent(volume.CachedImageResource, image)
+		err = fault.New(fault.NotFound, "there is no %s", w.cacheResource(image))
 	}
 	if err != nil {
 		return v, s, err
@@ -183,7 +229,7 @@ func (w *Worker) finishCached(tx operation.Tx, t *operation.Task, c *creation, e
 func (c *creation) cacheArgs() caching {
 	var k caching
 	src := *c.Image
-	k.Image, k.Size, k.Identity = &src, c.Size, c.cache.image
+	k.Image, k.Most, k.Identity = &src, c.Size, c.cache.image
 	k.Name = redact.URL(src.URL)
 	k.Name = k.Name[:min(len(k.Name), maxText)]
 	return k

@@ -272,7 +272,12 @@ func (c *circumstances) named(blockers []string) string {
 
 // tellOperation names an operation that is in the way.
 func tellOperation(op *volume.Operation) string {
-	text := fmt.Sprintf("operation %s (%s of %s, %s", op.ID, op.Method, op.Resource, op.Status)
+	return tellProgress(op, fmt.Sprintf("%s of %s", op.Method, op.Resource))
+}
+
+// tellProgress tells how far an operation is, and of what it does no more than is said.
+func tellProgress(op *volume.Operation, does string) string {
+	text := fmt.Sprintf("operation %s (%s, %s", op.ID, does, op.Status)
 	if op.Status == volume.Running && op.Progress > 0 {
 		text += fmt.Sprintf(", %d %%", op.Progress)
 	}

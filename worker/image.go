@@ -137,25 +137,45 @@ const fetchShare = 40
 // receive begins to read an image for a volume of size GiB. What cannot be written as it
 // comes is fetched whole, and so is what has a checksum if that is wanted before a byte is
 // written. The caller closes what is returned.
-func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64, checked bool) (in *incoming, err error) {
-	in = &incoming{}
-	in.stream, err = w.images.Open(ctx, image.Source{URL: r.URL, Format: image.Format(r.Format), Checksum: r.Checksum}, size*volume.GiB)
+func (w *Worker) receive(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64, checked bool) (*incoming, error) {
+	return w.receiveWanted(ctx, t, r, size, checked, "")
+}
+
+// receiveWanted is receive of the image with an identity, if one is given. Another one is
+// refused as soon as that shows: where the server tells its size only at the end, then.
+// Kind: Conflict.
+func (w *Worker) receiveWanted(ctx context.Context, t *operation.Task, r rpc.ImageSource, size int64, checked bool, identity string) (_ *incoming, err error) {
+	stream, err := w.images.Open(ctx, image.Source{URL: r.URL, Format: image.Format(r.Format), Checksum: r.Checksum}, size*volume.GiB)
 	if err != nil {
 		return nil, err
 	}
-	in.facts = imageFacts(r, in.stream.Format)
-	virtual, came := in.stream.Size, in.stream.Size
-	if !in.stream.Direct() || checked && r.Checksum != "" {
-		in.whole, err = in.stream.Whole(size*volume.GiB, func(bytes int64) {
-			if in.stream.Size > 0 {
-				t.Progress(int(bytes * fetchShare / in.stream.Size))
+	in := &incoming{stream: stream, facts: imageFacts(r, stream.Format)}
+	defer func() {
+		if err != nil {
+			in.close()
+		}
+	}()
+	if identity != "" && stream.Identity() != "" {
+		if err := unchanged(stream, identity); err != nil {
+			return nil, err
+		}
+	}
+	virtual, came := stream.Size, stream.Size
+	if !stream.Direct() || checked && r.Checksum != "" {
+		in.whole, err = stream.Whole(size*volume.GiB, func(bytes int64) {
+			if stream.Size > 0 {
+				t.Progress(int(bytes * fetchShare / stream.Size))
 			}
 		})
 		if err != nil {
-			_ = in.stream.Close()
 			return nil, err
 		}
 		virtual, came = in.whole.Virtual, in.whole.Size
+	}
+	if identity != "" {
+		if err := unchanged(stream, identity); err != nil {
+			return nil, err
+		}
 	}
 	in.facts[volume.ImageVirtual], in.facts[volume.ImageSize] = strconv.FormatInt(virtual, 10), strconv.FormatInt(came, 10)
 	return in, nil
@@ -246,7 +266,8 @@ func (w *Worker) unwatched(ctx context.Context, t *operation.Task, v volume.Ref)
 	return busy
 }
 
-// watchers are the clients but this process that have a volume open.
+// watchers are the clients but this process that have a volume open. One without an image
+// id is known by its name.
 func (w *Worker) watchers(ctx context.Context, v volume.Ref) ([]string, error) {
 	inventory, able := driver.As[driver.Inventory](w.driver)
 	if !able {
@@ -256,7 +277,9 @@ func (w *Worker) watchers(ctx context.Context, v volume.Ref) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(found, func(img volume.Image) bool { return img.Ref() == v })
+	at := slices.IndexFunc(found, func(img volume.Image) bool {
+		return img.Ref() == v || v.ImageID == "" && img.Name == v.Name && !img.Trashed
+	})
 	if at < 0 {
 		return nil, nil
 	}

@@ -154,10 +154,16 @@ func (w *Worker) nameBlockers(ctx context.Context, c *circumstances) error {
 func (w *Worker) blocker(ctx context.Context, name string) (string, error) {
 	if uuid.Validate(name) == nil {
 		op, err := w.store.Operation(ctx, name)
-		if err != nil || !visible(ctx, op.ProjectID) {
+		switch {
+		case err != nil:
 			return "", err
+		case visible(ctx, op.ProjectID):
+			return tellOperation(&op), nil
+		case op.Method == methodCacheImage: // for all who want the image
+			return tellProgress(&op, op.Method), nil
+		default:
+			return "", nil
 		}
-		return tellOperation(&op), nil
 	}
 	id, suffix := w.volumeNamed(name)
 	if id == "" {

@@ -44,6 +44,7 @@ type Worker struct {
 	batches    *batches
 	neighbours neighbours
 	listing    chan struct{} // holds a token while a list of the pool is made
+	lookups    chan struct{} // holds a token for each that asks where an image comes from
 	opened     chan struct{} // closed when the engine takes requests
 	over       chan error    // holds why this process must end, once that is known
 	troubled   chan struct{} // holds one token: an operation is held up
@@ -59,7 +60,7 @@ type Worker struct {
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, log: deps.Log, told: spell.New(deps.Log, 0), health: newHealth(deps.Parent, deps.Log), batches: newBatches(),
-		images: image.New(cfg.Images), tuning: newTuning(cfg.Live), listing: make(chan struct{}, 1), beating: make(chan struct{}, 1),
+		images: image.New(cfg.Images), tuning: newTuning(cfg.Live), listing: make(chan struct{}, 1), lookups: make(chan struct{}, mostLookups), beating: make(chan struct{}, 1),
 		opened: make(chan struct{}), over: make(chan error, 1), troubled: make(chan struct{}, 1),
 	}
 }
