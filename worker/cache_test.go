@@ -352,17 +352,17 @@ func TestServersAreAskedByAFew(t *testing.T) {
 	}
 }
 
-// shuttingOut is a driver whose fence ends the clients' sessions.
-type shuttingOut struct {
+// expeller is a driver whose fence ends the clients' sessions.
+type expeller struct {
 	driver.Driver
 	mu     sync.Mutex
 	shut   []string
 	leaves func()
 }
 
-func (d *shuttingOut) Unwrap() driver.Driver { return d.Driver }
-func (d *shuttingOut) Addrs() []string       { return []string{"10.0.0.1:0/100"} }
-func (d *shuttingOut) Fence(_ context.Context, addrs []string) error {
+func (d *expeller) Unwrap() driver.Driver { return d.Driver }
+func (d *expeller) Addrs() []string       { return []string{"10.0.0.1:0/100"} }
+func (d *expeller) Fence(_ context.Context, addrs []string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.shut = append(d.shut, addrs...)
@@ -392,7 +392,7 @@ func TestLeftInACachedVolume(t *testing.T) {
 	release()
 
 	next := s.caches()
-	d := &shuttingOut{Driver: next.faulty, leaves: leaves}
+	d := &expeller{Driver: next.faulty, leaves: leaves}
 	next.deps.OpenDriver = func(context.Context) (driver.Driver, error) { return d, nil }
 	next.start()
 	s.wants(first.Operation.ID, volume.Succeeded)

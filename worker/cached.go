@@ -123,7 +123,7 @@ func (w *Worker) beginLookup(ctx context.Context, t *operation.Task, c *creation
 // startOver removes what a process before has made, which a qemu-img of that one may be
 // at work on.
 func (w *Worker) startOver(ctx context.Context, t *operation.Task, c *creation) error {
-	ctx = context.WithoutCancel(ctx) // as in importNew
+	ctx = context.WithoutCancel(ctx)       // as in importNew
 	if err := w.confirm(ctx); err != nil { // whoever has it open may be a successor
 		return err
 	}
