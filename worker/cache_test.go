@@ -249,18 +249,18 @@ func TestImageChangesBeforeItComes(t *testing.T) {
 func TestTransferKeepsItsBound(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	web := newPictures(t)
 	name := filepath.Join(t.TempDir(), "image")
 	if out, err := exec.CommandContext(t.Context(), "qemu-img", "create", "-q", "-f", "qcow2", name, "1M").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	p := s.caches().start()
+	if err := os.Truncate(name, volume.GiB+96<<20); err != nil {
+		t.Fatal(err)
+	}
+	p := s.caches()
+	p.cfg.Images.Directories = []string{filepath.Dir(name)}
+	p.start()
 	p.faulty.FailBefore("CreateVolume", 1, fault.New(fault.Unavailable, "away"))
-	web.mu.Lock()
-	web.data = make([]byte, volume.GiB+96<<20)
-	copy(web.data, must[[]byte](t)(os.ReadFile(name)))
-	web.mu.Unlock()
-	_, err := s.CreateVolume(t.Context(), s.host, of(web.URL+"/image", 3), rpc.CallOptions{Wait: 2 * patience})
+	_, err := s.CreateVolume(t.Context(), s.host, of("file://"+name, 3), rpc.CallOptions{Wait: 2 * patience})
 	_ = wantKind(t, err, fault.Unsupported, "") // by a driver in memory, when the image is there
 	if end := s.transfers()[0]; end.Error == nil || end.Error.Kind != fault.Unsupported || p.faulty.Calls("CreateVolume") < 2 {
 		t.Errorf("%+v", end.Error)
