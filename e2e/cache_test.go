@@ -118,7 +118,7 @@ type caching struct {
 func newCaching(t *testing.T, lines string) *caching {
 	t.Helper()
 	dir := t.TempDir()
-	s := newService(t, options{defaults: fmt.Sprintf("image_file_allow = %s\nimage_url_allow = 127.0.0.1\nimage_idle_timeout = 5\n", dir)})
+	s := newService(t, options{defaults: fmt.Sprintf("image_file_allow = %s\nimage_url_allow = 127.0.0.1\nimage_idle_timeout = 60\n", dir)})
 	s.configure("rbd_user = ", cacheOn+lines+"rbd_user = ")
 	s.start()
 	s.ready()
