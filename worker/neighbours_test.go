@@ -93,6 +93,18 @@ func (f *shuttingOut) Fence(_ context.Context, addrs []string) error {
 	return nil
 }
 
+// toBeCopied returns a volume, and a process of the service that it leaves that is still
+// to be started, over a driver that holds its copies.
+func toBeCopied(t *testing.T) (n *neighbourhood, v volume.Volume, p *process, held *heldCopies) {
+	t.Helper()
+	n = newNeighbourhood(t)
+	v = n.create(rpc.CreateVolumeRequest{Size: 1})
+	if err := n.leaves.end(); err != nil {
+		t.Fatal(err)
+	}
+	return n, v, n.another(), holdCopies(t, n.world)
+}
+
 // copies has another process of the service that volumes leave begin to copy one, and
 // returns its operation.
 func (n *neighbourhood) copies(p *process, held *heldCopies, v volume.Volume) volume.Operation {
@@ -111,12 +123,7 @@ func TestCopyHeldUpByItsDestination(t *testing.T) {
 	for name, away := range map[string]bool{"that is away": true, "that answers": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNeighbourhood(t)
-			v := n.create(rpc.CreateVolumeRequest{Size: 1})
-			if err := n.leaves.end(); err != nil {
-				t.Fatal(err)
-			}
-			p, held := n.another(), holdCopies(t, n.world)
+			n, v, p, held := toBeCopied(t)
 			p.cfg.LostAfter = 500 * time.Millisecond
 			p.deps.OpenDriver = func(context.Context) (driver.Driver, error) {
 				return observe.New(held, hclog.NewNullLogger(), nil), nil
@@ -157,12 +164,7 @@ func TestCancelledCopyLeavesNothing(t *testing.T) {
 	for name, fences := range map[string]bool{"that returns late": false, "that is shut out": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNeighbourhood(t)
-			v := n.create(rpc.CreateVolumeRequest{Size: 1})
-			if err := n.leaves.end(); err != nil {
-				t.Fatal(err)
-			}
-			p, held := n.another(), holdCopies(t, n.world)
+			n, v, p, held := toBeCopied(t)
 			p.deps.OpenDriver = func(context.Context) (driver.Driver, error) {
 				return limit.New(held, limit.Config{}, hclog.NewNullLogger()), nil
 			}

@@ -106,7 +106,7 @@ func (p *pacer) watch(ctx context.Context, touch func() error, count func() (tra
 
 // share has the flattens pause for others until nobody else is there.
 func (p *pacer) share(ctx context.Context, touch func() error, count func() (traffic, error)) {
-	p.begun(false)
+	p.reset(false)
 	var others company
 	for limit, last := time.Duration(0), (time.Time{}); ctx.Err() == nil && others.look(count) != absent; {
 		if time.Since(last) > stillEvery {
@@ -122,7 +122,7 @@ func (p *pacer) share(ctx context.Context, touch func() error, count func() (tra
 
 // hurry has the flattens not pause for a while, or until others are there.
 func (p *pacer) hurry(ctx context.Context, count func() (traffic, error)) {
-	p.begun(true)
+	p.reset(true)
 	var others company
 	for begun := time.Now(); time.Since(begun) < aloneMost && others.look(count) != present; {
 		if sleep(ctx, lookEvery) != nil {
@@ -131,13 +131,14 @@ func (p *pacer) hurry(ctx context.Context, count func() (traffic, error)) {
 	}
 }
 
-// begun begins with pauses, or without.
-func (p *pacer) begun(alone bool) {
+// reset begins anew, with pauses or without.
+func (p *pacer) reset(alone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.set(alone)
 }
 
+// set is reset for a caller that has the lock.
 func (p *pacer) set(alone bool) {
 	p.alone, p.pause, p.next = alone, min(pauseFirst, p.most), time.Time{}
 }
